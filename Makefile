@@ -13,7 +13,7 @@ PY := .venv/bin/python
 COVERED := config court evidence project
 SUITE := -m pytest -c tests/pytest.toml --rootdir=.
 
-.PHONY: help flow test test-fast test-long faults check bench bench-compare docs site clean
+.PHONY: help flow test test-env test-fast test-long faults check bench bench-compare docs gallery site clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,11 +22,13 @@ help:
 flow: .venv/.ready ## run the whole flow of flows/workflow.env: as shipped, on this machine
 	$(PY) -m pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all $(ARGS)
 
-test: .venv/.ready-to-test ## install what the tests need, and run all of them
+test-env: .venv/.ready-to-test ## install what the tests need
 	@sh scripts/test-tools.sh
 	@sh scripts/torch-env.sh $(PYTHON) .venv/.torch-python
 	@sh scripts/trainers-env.sh $(PYTHON) "$$(cat .venv/.torch-python)" .venv/.trainers-python
 	@sh scripts/old-torch.sh .venv/.old-torch
+
+test: test-env ## install what the tests need, and run all of them
 	$(PY) $(SUITE) $(COVERED:%=tests/%) -n $(JOBS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(PY) -m coverage report --include='pytest_wf/config/*,pytest_wf/court/*,pytest_wf/evidence/*,pytest_wf/project/*' --fail-under=95
 	WF_TEST_TORCH_PYTHON="$$(cat .venv/.torch-python)" \
@@ -40,9 +42,11 @@ test-fast: .venv/.ready-to-test ## every test but those marked torch, trainers, 
 	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal \
 		-m 'not (torch or trainers or browser or slow or long)' $(ARGS)
 
-test-long: .venv/.ready-to-test ## the tests that repeat at many points what `make test` shows at a few
+test-long: .venv/.ready-to-test ## what `make test` shows at a few points, at many, and property tests with random examples
 	@sh scripts/test-tools.sh
 	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal -m long $(ARGS)
+	$(PY) $(SUITE) tests --ignore=tests/bench -n $(JOBS) --dist worksteal \
+		-m 'hypothesis and not long' --hypothesis-profile=search $(ARGS)
 
 faults: .venv/.ready-to-test ## inject faults into whole flows for SECS=180 seconds, or those of SEED="n m" again
 	@sh scripts/test-tools.sh
@@ -71,6 +75,9 @@ docs: .venv/.ready-to-test ## write the generated pages of docs/ anew
 	$(PY) -m tests.support.faults > docs/faults.md
 	$(PY) -m tests.support.failures > docs/failures.md
 	$(PY) -m tests.support.reference
+
+gallery: test-env ## train every example, for the gallery of `make site`
+	WF_TEST_TRAINERS_PYTHON="$$(cat .venv/.trainers-python)" $(PY) -m tests.support.gallery
 
 site: docs ## build the documentation site into build/site
 	$(PY) -m mkdocs build --strict --quiet

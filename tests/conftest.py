@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from pytest_wf.agent import process
 from pytest_wf.testing import write_project
 from tests.support import environment
 from tests.support.environment import BYTECODE, PATH, WITHOUT_TEST_PLUGINS, is_worked_on
@@ -34,8 +35,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["TERM"] = "xterm"
 for _name in ("CI", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(_name, None)
-# how long an example takes says something about the machine alone
-hypothesis.settings.register_profile("suite", deadline=None)
+# how long an example takes says something about the machine alone; the examples are the same in
+# each run of the suite, and `make test-long` searches with others
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a suite that a script started with `&` ignores Ctrl-C, and so would all that it starts
@@ -48,6 +51,16 @@ def without_test_plugins() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_ADDOPTS", WITHOUT_TEST_PLUGINS)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_child_unreaped() -> Iterator[None]:
+    """Reap what an agent in this process started and nothing has asked about since it ended.
+
+    Python warns of such a process at its exit, where no test can be named.
+    """
+    yield
+    process.reap()
 
 
 @pytest.fixture

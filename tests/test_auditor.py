@@ -16,7 +16,7 @@ from tests.support import good_flow as good
 
 def run(stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, "-m", "pytest_wf.auditor"]
-    return subprocess.run(argv, input=stdin, capture_output=True, timeout=60)
+    return subprocess.run(argv, input=stdin, capture_output=True, timeout=120)
 
 
 def changed(given: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

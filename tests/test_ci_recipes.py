@@ -117,7 +117,7 @@ def test_a_pod_of_an_earlier_job_is_taken_whatever_the_config_names(
     taking = script[script.index("sed -i") :].removesuffix("\n").replace("fi\n", "")
     taking = re.sub(r"\n\s*fi\s*$", "", taking)
     environ = {"PATH": "/usr/bin:/bin", "TARGET": "pod-1"}
-    subprocess.run(["sh", "-euc", taking], cwd=tmp_path, env=environ, check=True, timeout=60)
+    subprocess.run(["sh", "-euc", taking], cwd=tmp_path, env=environ, check=True, timeout=120)
     kept = [text for text in config.read_text().splitlines() if text]
     assert kept == ["LIUM_YES=1", "WF_DEFAULT_TEARDOWN=keep", "LIUM_TARGET=pod-1"]
 

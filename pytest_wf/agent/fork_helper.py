@@ -51,8 +51,8 @@ class Client:
         return known
 
 
-def serve(asked: int, answers: int, fork: Callable[[Asked], int]) -> None:
-    """Answer requests until the parent is gone."""
+def serve(asked: int, answers: int, fork: Callable[[Asked], int], then: Callable[[], None]) -> None:
+    """Answer requests until the parent is gone, and call `then` after each."""
     while True:
         raw = _receive(asked)
         if raw is None:
@@ -65,6 +65,7 @@ def serve(asked: int, answers: int, fork: Callable[[Asked], int]) -> None:
         except OSError as e:
             answer = {"errno": e.errno, "why": e.strerror}
         _send(answers, canonical_json(answer))
+        then()
 
 
 def _send(fd: int, raw: bytes) -> None:

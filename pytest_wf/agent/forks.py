@@ -40,7 +40,7 @@ def keep_helper() -> None:
         try:
             _close_all_but(2, asking[0], answering[1])
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # its children are not waited for
-            serve(asking[0], answering[1], _fork)
+            serve(asking[0], answering[1], _fork, _load_runners)
         finally:
             os._exit(0)
     os.close(asking[0])
@@ -86,6 +86,12 @@ def _may_fork() -> bool:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:
         return False
+
+
+def _load_runners() -> None:
+    """Import what a sweep will need, while the operation works that was just started."""
+    for word in ("queue", "attempt"):
+        programs.load(word)
 
 
 def _fork(asked: Asked) -> int:

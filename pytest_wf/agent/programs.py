@@ -5,6 +5,8 @@ import signal
 import sys
 from typing import BinaryIO, Callable, Dict, List, Sequence, Tuple
 
+from pytest_wf.wire.process import heed_children
+
 #: Each program: its module, and the function that takes the words after its own and its stdin.
 PROGRAMS: Dict[str, Tuple[str, str]] = {
     "serve": ("server.dispatch", "serve_main"),
@@ -27,6 +29,7 @@ def run(words: Sequence[str], stdin: BinaryIO) -> int:
         return 2
     # a process that is asked to end leaves no traceback in a log that users read
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    heed_children()
     return load(words[0])(list(words[1:]), stdin)
 
 

@@ -1,1 +1,1 @@
-"""The `wf` command: one module per group of commands."""
+"""The `wf` command: its entry point, and what its commands share."""

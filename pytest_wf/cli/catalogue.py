@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import NamedTuple
 
 import typer
@@ -120,6 +121,9 @@ def apply_to(app: typer.Typer) -> None:
         if entry is None:
             continue  # a test has commands that are not in the catalogue
         info.rich_help_panel = entry.group
+        # typer would keep the line breaks of the docstring, and break lines at its own width too
+        paragraphs = inspect.cleandoc(info.callback.__doc__ or "").split("\n\n")
+        info.help = "\n\n".join(one.replace("\n", " ") for one in paragraphs)
         if entry.examples:
             info.epilog = "\n\n".join(["Examples:", *entry.examples])
     for group in app.registered_groups:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pytest_wf.cli.keys import meaning
+from pytest_wf.cli.commands.keys import meaning
 from pytest_wf.config.keys import Key
 from pytest_wf.flow.extensions import installed
 from pytest_wf.project import manifest
@@ -29,8 +29,8 @@ reason and remedy, before any pod is contacted.
   content as it is. In double quotes `\\"`, `\\\\`, `\\$` and `` \\` `` mean the second
   character.
 - `${OTHER_KEY}` is the value of another key, outside single quotes. The environment
-  is never read into a value. `${WF_POD_ROOT}` is built in: `/mnt` on a remote pod,
-  `<project>/.wf/pod` on the local one.
+  is never read into a value. Set `WF_POD_ROOT` on a pod without a writable `/mnt`: all paths
+  below `${WF_POD_ROOT}` follow.
 - Command keys (CHECKOUT_INSTALL_CMD, CHECKOUT_POST_CMD, TRAIN_COMMAND_TEMPLATE) are run by the
   pod's shell, and METRICS_LOG_PATTERN is a pattern: nothing in them is expanded here. In all
   others `$(...)`, backticks and `$NAME` are refused.

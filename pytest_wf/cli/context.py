@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pytest_wf.cli.conftests import extensions_of
 from pytest_wf.config.fleet import member_name
 from pytest_wf.court.checklist import Checklist
+from pytest_wf.court.named_commands import with_whole_commands
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.extensions import Extensions, installed
@@ -28,7 +29,8 @@ from pytest_wf.flow.secrets import known_secrets, redactor_of, secrets_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Provider
 from pytest_wf.pods.patience import Patience
-from pytest_wf.project.project import Options, Project, find_root, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options, Project, find_root
 from pytest_wf.wire import fsm, ids, operations
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.states import OTHER_POD
@@ -116,8 +118,15 @@ class Context:
         The CSV is checked only with `needs_csv`: a sweep can be stopped while its CSV is edited.
         """
         mode = "start" if needs_csv else "skip"
-        options = Options(config=config, csv=csv, sweep=mode, teardown="keep")
         root = find_root(cwd)
+        here = os.path.relpath(root, os.path.abspath(cwd))
+        options = Options(
+            config=config,
+            csv=csv,
+            sweep=mode,
+            teardown="keep",
+            root_from_here="" if here == os.curdir else here,
+        )
         loaded: Extensions | InputError
         try:
             loaded = extensions_of(root)
@@ -186,6 +195,12 @@ class Context:
     def redactor(self) -> Redactor:
         """The redactor of everything that is shown."""
         return redactor_of(self.project, os.environ)
+
+    def whole(self, text: str) -> str:
+        """`text` with the commands in it as they are run after this one."""
+        of = self.project.options
+        given = {"config": of.config or "", "csv": of.csv or "", "root": of.root_from_here}
+        return with_whole_commands(text, {name: str(value) for name, value in given.items()})
 
     def secrets(self) -> dict[str, str]:
         """Values of WF_SECRET_ENV."""

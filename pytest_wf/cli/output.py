@@ -43,6 +43,8 @@ class _Output:
     """The output of this process, without the secrets that `redactor` knows."""
 
     redactor = known_secrets(os.environ)
+    #: Completes the commands that a text names, for the config and folder of this command.
+    whole: Callable[[str], str] = str
     #: Shows news on the live view that is open; None if none is.
     show: Callable[[News], None] | None = None
     #: Monotonic time of the last line about a pod that does not answer.
@@ -75,7 +77,7 @@ def run_command(  # noqa: PLR0913 - what a command has in common with others, by
     with user_errors(as_json):
         context = Context.open(Path.cwd(), config=config, csv=csv, needs_csv=needs_csv)
         context.on_silence = tell_silence
-        _Output.redactor = context.redactor
+        _Output.redactor, _Output.whole = context.redactor, context.whole
         try:
             to_stderr = as_json or show is None
             _print_header(context.header(for_people=_for_people(to_stderr)), err=to_stderr)
@@ -119,7 +121,8 @@ def _run_on_all(
             error = e if isinstance(e, WfError) else WfError(str(e) or "timed out.")
             kind = getattr(error, "kind", "timeout")
             print_lines(
-                (f"{part.member}: ERROR: {line}" for line in str(error).splitlines()), err=True
+                (f"{part.member}: ERROR: {line}" for line in whole(str(error)).splitlines()),
+                err=True,
             )
             document[part.member] = {"error": _error_document(error, kind)}
             continue
@@ -137,7 +140,12 @@ def _run_on_all(
 
 
 def _error_document(error: WfError, kind: str) -> dict[str, Any]:
-    return {"code": KINDS.get(kind), "kind": kind, "message": error.message, "next": error.next}
+    return {
+        "code": KINDS.get(kind),
+        "kind": kind,
+        "message": whole(error.message),
+        "next": whole(error.next),
+    }
 
 
 @contextmanager
@@ -180,7 +188,7 @@ def fail(status: int, error: WfError, kind: str, as_json: bool = False) -> NoRet
 
 def tell(error: WfError, kind: str, as_json: bool) -> None:
     """Print an error as lines on stderr and, with `as_json`, as one document on stdout."""
-    print_lines((f"ERROR: {line}" for line in str(error).splitlines()), err=True)
+    print_lines((f"ERROR: {line}" for line in whole(str(error)).splitlines()), err=True)
     if as_json:
         document = _error_document(error, kind)
         # stdout may be what failed; stderr already has the lines
@@ -192,6 +200,11 @@ def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
     """Print lines, which may come from a pod, on stdout or stderr. All text goes through here."""
     for line in lines:
         typer.echo(_Output.redactor.shown(line), err=err)
+
+
+def whole(text: str) -> str:
+    """`text` with the commands in it as they are run after this command."""
+    return _Output.whole(text)
 
 
 def print_bare_header(cwd: Path, *, err: bool = False) -> Redactor:
@@ -250,10 +263,10 @@ def tell_silence(patience: Patience) -> None:
 
 
 @contextmanager
-def news(what: str, quiet_s: float) -> Iterator[Callable[[str | News], None]]:
+def news(what: str, context: Context) -> Iterator[Callable[[str | News], None]]:
     """Shows progress of `what` on stderr, as a flow does: in lines that rewrite themselves
-    on a terminal, otherwise in a plain line every `quiet_s` seconds."""
-    live = LiveView(2, quiet_s=quiet_s)
+    on a terminal, otherwise in a plain line every WF_FLOW_WAIT_INTERVAL_SECS."""
+    live = LiveView(2, quiet_s=context.project.config.wf_flow_wait_interval_secs)
     live.shown = _Output.redactor.shown
 
     def show(seen: str | News) -> None:

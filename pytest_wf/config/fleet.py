@@ -35,11 +35,6 @@ def member_name(number: int) -> str:
     return f"pod{number}"
 
 
-def member_names(pods: int) -> list[str]:
-    """The names of the members of a flow, in order."""
-    return [member_name(number) for number in range(1, pods + 1)]
-
-
 def pods_of(targets: Sequence[str], asked: int | None) -> int:
     """The number of pods of a flow: that of `targets`, otherwise `asked`.
 

@@ -26,7 +26,7 @@ from pytest_wf.config.types import (
 )
 from pytest_wf.wire.trainer import variables
 
-#: The built-in value in the defaults of paths; users may refer to it but not set it.
+#: The folder that the defaults of paths on the pod are in; its own default depends on the target.
 POD_ROOT = "WF_POD_ROOT"
 #: The key of a target that no provider rents.
 HOST_KEY = "OPS_DEFAULT_HOST"
@@ -247,6 +247,14 @@ class Config:
         "The same while a sweep, a task or a log is watched.",
     )
     # layout
+    wf_pod_root: str = _layout(
+        or_empty(formats.REMOTE_PATH),
+        "",
+        "P30 to P90",
+        "Folder on the pod that `${WF_POD_ROOT}` means in other keys and their defaults; "
+        "empty for `/mnt` on a remote pod, and `<project>/.wf/pod` on the local one.",
+        example="/home/ada/wf",
+    )
     ops_remote_repo: str = _layout(
         formats.REMOTE_PLACE,
         "",
@@ -659,7 +667,7 @@ class Config:
         "",
         "all",
         "Metric that the rows are ranked by: `val_loss`, `min(val_loss)`, `maximize tokens_per_s`; "
-        "guessed if empty.",
+        "chosen by its name if empty.",
         example="val_loss",
     )
     metrics_log_pattern: str = _runs(
@@ -715,7 +723,7 @@ class Config:
         example="~/.config/wf/signing.pem",
     )
 
-    #: The canonical string of every core key, and `WF_POD_ROOT`: the pod's copy of the config.
+    #: The canonical string of every core key: the pod's copy of the config.
     values: Mapping[str, str] = field(default_factory=dict)
     #: Typed values of the keys that providers declare.
     provided: Mapping[str, Any] = field(default_factory=dict)

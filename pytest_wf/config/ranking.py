@@ -130,12 +130,17 @@ class Ranking:
         """The run id of the best row; of equal ones the first; None if there is none."""
         return self.order[0] if self.ranks else None
 
+    def first_values(self, most: int = 20) -> list[float]:
+        """The values of the first rows, the best first."""
+        return [self.values[run_id] for run_id in self.order[:most] if run_id in self.values]
+
     @property
     def words(self) -> str:
         """What the rows are ranked by, in words; empty if they are not ranked."""
         if self.rule is None or not self.ranks:
             return ""
-        return f"{self.rule.words}{' (guessed: set WF_RANK_BY)' if self.guessed else ''}"
+        how = " (metric chosen by name; see WF_RANK_BY)" if self.guessed else ""
+        return self.rule.words + how
 
     def as_json(self) -> dict[str, Any] | None:
         """The best row as it is in records; None if there is none."""

@@ -31,9 +31,9 @@ def load(
     """The config in `reading`; adds to its problems.
 
     `keys` are those of the core and of the providers. `project_dir` is the absolute path of the
-    project, which contains the local pod's `WF_POD_ROOT`. `needs_csv` and `needs_target` say
-    whether the flow requires a CSV and a target. With several pods, `part` says which
-    pod's config it is. Raises InputError with every problem of the file.
+    project, which contains the local pod's folder, unless `WF_POD_ROOT` is set. `needs_csv` and
+    `needs_target` say whether the flow requires a CSV and a target. With several pods, `part` says
+    which pod's config it is. Raises InputError with every problem of the file.
     """
     by_name = {key.name: key for key in keys}
     problems = reading.problems
@@ -45,7 +45,6 @@ def load(
     problems.raise_if_any()
     core = {name: value for name, value in typed.items() if not by_name[name].provider}
     values = {name: canonical(value) for name, value in core.items()}
-    values[POD_ROOT] = resolution.text(POD_ROOT) or ""
     values["WF_PODS"] = str(resolution.pods)
     return Config(
         **{**{name.lower(): value for name, value in core.items()}, "wf_pods": resolution.pods},
@@ -62,13 +61,13 @@ def _known(reading: Reading, by_name: Mapping[str, Key], problems: Problems) -> 
     for name, entry in reading.entries.items():
         if name in by_name:
             known[name] = entry
-        elif name in (POD_ROOT, fleet.MEMBER):
+        elif name == fleet.MEMBER:
             problems.add(
                 entry.line,
                 name,
                 entry.text,
                 "built in; it cannot be set.",
-                "Write your own paths into OPS_REMOTE_REPO, OPS_REMOTE_OUTPUTS_DIR and the like.",
+                "Remove the line; ${WF_MEMBER} in a path on the pod is the name of the pod.",
             )
         elif looks_secret(name):
             problems.add(
@@ -193,9 +192,6 @@ class _Resolution:
         return words[place], typed[place]
 
     def _resolved(self, name: str) -> tuple[str, Any] | None:
-        if name == POD_ROOT:
-            root = self._pod_root()
-            return None if root is None else (root, root)
         if name == fleet.MEMBER:
             return self.member_name, self.member_name
         key = self.by_name[name]
@@ -203,6 +199,9 @@ class _Resolution:
         if entry is not None and not self._well_written(key, entry):
             return None
         if entry is None or (not entry.text and not key.empty_counts):
+            if name == POD_ROOT:
+                root = self._pod_root()
+                return None if root is None else (root, root)
             default = self._project() if name == PROJECT else key.default
             if default is None:
                 return None
@@ -259,11 +258,11 @@ class _Resolution:
         elif name in self.by_name and self.by_name[name].kind.verbatim:
             reason = f"${{{name}}} is a {self.by_name[name].type}."
             remedy = "Refer to keys that hold plain values."
-        elif name in self.by_name or name in (POD_ROOT, fleet.MEMBER):
+        elif name in self.by_name or name == fleet.MEMBER:
             return self.text(name)
         else:
             reason = f"${{{name}}} is not a config key, and the environment is never read."
-            remedy = nearest(name, [*self.by_name, POD_ROOT, fleet.MEMBER]) + "Write the value out."
+            remedy = nearest(name, [*self.by_name, fleet.MEMBER]) + "Write the value out."
         self._add(key, self._written(key), reason, remedy)
         return None
 

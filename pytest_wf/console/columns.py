@@ -36,6 +36,8 @@ class Column:
     dispensable: int = 0
     #: The smallest width that long cells are cut to; 0 if they are never cut.
     least: int = 0
+    #: Long cells are cut within: their ends differ more often than their beginnings.
+    keeps_end: bool = False
 
 
 class Table(NamedTuple):
@@ -99,10 +101,16 @@ def cut(text: str, columns: int) -> str:
     return "".join(kept)
 
 
-def shortened(text: str, columns: int) -> str:
-    """`text` in at most `columns` terminal columns; a cut is marked."""
+def shortened(text: str, columns: int, *, keeps_end: bool = False) -> str:
+    """`text` in at most `columns` terminal columns; a cut is marked.
+
+    It is cut at its end, or with `keeps_end` after a third.
+    """
     if columns_of(text) <= columns:
         return text
+    if keeps_end:
+        end = cut(text[::-1], max(0, columns - len(_CUT)) * 2 // 3)[::-1]
+        return shortened(text, columns - columns_of(end)) + end
     return cut(text, max(0, columns - len(_CUT))) + _CUT[: max(0, columns)]
 
 
@@ -132,7 +140,7 @@ def _total(widths: Sequence[int]) -> int:
 def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[Part]) -> list[Part]:
     parts: list[Part] = []
     for column, width, cell in zip(columns, widths, cells, strict=True):
-        text = shortened(cell.text, width)
+        text = shortened(cell.text, width, keeps_end=column.keeps_end)
         blanks = " " * (width - columns_of(text))
         padded = blanks + text if column.right else text + blanks
         parts += [Part(_GAP)] * bool(parts) + [Part(padded, cell.style)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_wf.config.expect import finite
 from pytest_wf.console.live import News
@@ -54,9 +54,16 @@ def span(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def figure(value: float) -> str:
-    """A measured number for people, with five digits, such as ``3.2871`` or ``1.2e-05``."""
-    return f"{value:.5g}"
+def figure(value: float, digits: int = 5) -> str:
+    """A measured number for people, such as ``3.2871`` or ``1.2e-05``."""
+    return f"{value:.{digits}g}"
+
+
+def digits_of(values: Iterable[float], least: int = 5) -> int:
+    """The digits, from `least` to 12, with which different `values` have different texts."""
+    distinct = set(values)
+    counts = ((n, len({figure(value, n) for value in distinct})) for n in range(least, 12))
+    return next((n for n, count in counts if count == len(distinct)), 12)
 
 
 def size(count: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_wf.config.expect import finite, named
 from pytest_wf.config.ranking import Ranking
 from pytest_wf.console.columns import BAD, BOLD, DIM, GOOD, Column, Line, Part, shortened, table
-from pytest_wf.console.progress import figure, span
+from pytest_wf.console.progress import digits_of, figure, span
 from pytest_wf.wire.rows import Live, RowStatus
 from pytest_wf.wire.states import RUNNING
 
@@ -39,9 +39,9 @@ def row_table(
     shown = _selected(rows, ranking) if more else list(rows)
     if not shown:
         return []
-    reasons = [_reason(row.status) for row in shown]
+    reasons = [_together(_reason(row.status), *_notes(row.status)) for row in shown]
     columns = _columns(shown, ranking)
-    column = Column("reason", [Part(reason) for reason in reasons], least=_LEAST_REASON)
+    column = Column(_title(shown), [Part(reason) for reason in reasons], least=_LEAST_REASON)
     found = table([*columns, column], width)
     lines: list[Line] = [*found.lines]
     if found.left_out:
@@ -85,8 +85,9 @@ def _columns(rows: Sequence[TableRow], ranking: Ranking) -> list[Column]:
     statuses = [row.status for row in rows]
     best = ranking.best
 
-    def plain(texts: Sequence[str], title: str, **how: int) -> Column:
-        return Column(title, [Part(text) for text in texts], right=True, **how)
+    def plain(texts: Sequence[str], title: str, dispensable: int = 0, least: int = 0) -> Column:
+        cells = [Part(text) for text in texts]
+        return Column(title, cells, True, dispensable, least, keeps_end=True)
 
     names = list(dict.fromkeys(name for row in rows for name in row.parameters))
     parameters = [
@@ -99,6 +100,7 @@ def _columns(rows: Sequence[TableRow], ranking: Ranking) -> list[Column]:
         for place, name in enumerate(names)
     ]
     metric = ranking.rule.metric if ranking.rule is not None else "metric"
+    digits = digits_of(ranking.first_values())
     return [
         Column(
             "  row",
@@ -107,11 +109,12 @@ def _columns(rows: Sequence[TableRow], ranking: Ranking) -> list[Column]:
                 for s in statuses
             ],
             least=_LEAST_ID,
+            keeps_end=True,
         ),
         Column("state", [_state(s) for s in statuses]),
         Column(
             metric,
-            [Part(_value(s, ranking), GOOD if s.run_id == best else "") for s in statuses],
+            [Part(_value(s, ranking, digits), GOOD if s.run_id == best else "") for s in statuses],
             right=True,
         ),
         *parameters,
@@ -129,16 +132,16 @@ def _state(row: RowStatus) -> Part:
     return Part(text, style)
 
 
-def _value(row: RowStatus, ranking: Ranking) -> str:
+def _value(row: RowStatus, ranking: Ranking, digits: int) -> str:
     """The value that the row is ranked by, otherwise its last value of that metric."""
     if row.run_id in ranking.values:
-        return figure(ranking.values[row.run_id])
+        return figure(ranking.values[row.run_id], digits)
     if ranking.rule is None:
         return ""
     seen = {**row.metrics, **(row.progress or {})}
     value = named(seen, ranking.rule.base)
     number = finite(value)
-    return str(value or "") if number is None else figure(number)
+    return str(value or "") if number is None else figure(number, digits)
 
 
 def _step_of(row: RowStatus) -> float | None:
@@ -156,7 +159,8 @@ def _steps(row: RowStatus) -> str:
     step, live = _step_of(row), row.live or Live()
     if step is None:
         return ""
-    return f"{step:g}/{live.steps:g}" if row.state == RUNNING and live.steps else f"{step:.10g}"
+    of_all = f"/{live.steps:.10g}" if row.state == RUNNING and live.steps else ""
+    return f"{step:.10g}{of_all}"
 
 
 def _rate(row: RowStatus) -> str:
@@ -180,10 +184,23 @@ def _time(row: RowStatus) -> str:
     return "" if seconds is None else span(seconds)
 
 
+def _title(rows: Sequence[TableRow]) -> str:
+    """The title of the last column, which has the reasons and the notes of rows."""
+    if not any(_notes(row.status) for row in rows):
+        return "reason"
+    return "reason or note" if any(_reason(row.status) for row in rows) else "note"
+
+
 def _reason(row: RowStatus) -> str:
-    """Why the row failed, its notes, and where its result comes from."""
-    parts = [row.reason or ""] if row.ok is not True else []
-    parts += [f"note ({note.code}): {note.text}" for note in row.notes]
-    if row.adopted_from:
-        parts.append(f"adopted from {row.adopted_from}")
+    """Why the row has not succeeded; empty if it has, or if that is not known."""
+    return row.reason or "" if row.ok is not True else ""
+
+
+def _notes(row: RowStatus) -> list[str]:
+    """Its notes, and where its result comes from."""
+    adopted = [f"adopted from {row.adopted_from}"] if row.adopted_from else []
+    return [*(f"note ({note.code}): {note.text}" for note in row.notes), *adopted]
+
+
+def _together(*parts: str) -> str:
     return " ".join("; ".join(filter(None, parts)).split())

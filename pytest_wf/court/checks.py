@@ -55,6 +55,7 @@ def may_become(commands: Sequence[str], before: str, *, free: Sequence[str] = ()
 def _outcome(case: Case) -> list[Check]:
     e = case.evidence
     failed = e.phase_status == "fail"
+    following = next_command(case.contract.code, e.failure_kind, e.options, e.fsm_after)
     shown = f"{e.failure_kind or 'failed'} ({e.failure_code}): {e.error}" if failed else "ok"
     right_code = code_of(e.failure_kind, case.contract.family) if failed else 0
     return [
@@ -63,7 +64,7 @@ def _outcome(case: Case) -> list[Check]:
             ok=not failed,
             expected="the phase did what its contract says",
             actual=shown[:2000],
-            remedy=f"Try `{next_command(case.contract.code, e.failure_kind, e.options)}`.",
+            remedy=f"Try `{following}`.",
         ),
         Check(
             name="code-agrees",

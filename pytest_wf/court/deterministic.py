@@ -114,7 +114,7 @@ def verdict(
         violated_laws=sorted(laws),
         suggested_next_command=""
         if passed
-        else next_command(contract.code, kind, evidence.options),
+        else next_command(contract.code, kind, evidence.options, evidence.fsm_after),
         code=0 if passed else code,
         **asdict(context),
     )

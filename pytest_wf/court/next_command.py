@@ -7,7 +7,10 @@ takes: the same rows, config, CSV and reports.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from pytest_wf.wire import fsm
+from pytest_wf.wire.failures import EXPECT
 
 _DOCTOR = "wf doctor"
 _STATE = "wf fsm-status"
@@ -75,9 +78,15 @@ _DEFAULTS = {
 _READ_CSV = ("wf doctor", "wf checkout", "wf sweep-start")
 
 
-def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
-    """The command to run after phase `code` of a flow with `options` failed with `kind`."""
-    found = step(code, kind, options.get("sweep", "start"), is_smoked=bool(options.get("smoke")))
+def next_command(code: str, kind: str, options: Mapping[str, str], state: str | None = None) -> str:
+    """The command to run after phase `code` of a flow with `options` failed with `kind`.
+
+    `state` is the pod's state after the phase; None if it is unknown.
+    """
+    sweep, is_smoked = options.get("sweep", "start"), bool(options.get("smoke"))
+    # P50 leaves this state, and a launch ends it
+    is_launched = code != "P60" or not (is_smoked or state == fsm.CHECKED_OUT)
+    found = step(code, kind, sweep, is_launched=is_launched)
     if found == _SAME:
         return flow_command(options)
     if found in (_START, _RESUME):
@@ -85,10 +94,11 @@ def next_command(code: str, kind: str, options: Mapping[str, str]) -> str:
     return wf_command(found, options)
 
 
-def step(code: str, kind: str, sweep: str, *, is_smoked: bool = False) -> str:
+def step(code: str, kind: str, sweep: str, *, is_launched: bool = True) -> str:
     """The next `wf` command, or 'start', 'resume' or 'same' for a flow.
 
-    `is_smoked` says that the flow was started with `--wf-smoke`.
+    `is_launched` is false for a P60 that failed before its campaign, as in its smoke run: there
+    is nothing to resume, unless the kind of the failure says that there is.
     """
     if kind == "illegal-state" and "P40" <= code <= "P60":
         # a state without a sweep to resume, or with a sweep that is running
@@ -101,11 +111,7 @@ def step(code: str, kind: str, sweep: str, *, is_smoked: bool = False) -> str:
     if isinstance(of_kind, str):
         return of_kind
     of_users = _SAME if code < "P60" else _RESUME
-    of_phase = PHASES.get(code, of_users)
-    if is_smoked and of_phase == _RESUME and code == "P60":
-        of_phase = (
-            _SAME  # the smoke run precedes the campaign; once that has begun, the kind says so
-        )
+    of_phase = PHASES.get(code, of_users) if is_launched else _SAME
     return of_kind.get(code, of_phase)
 
 
@@ -116,6 +122,13 @@ def after_failed_rows(options: Mapping[str, str], *, all_ended: bool) -> str:
     """
     again = "start" if all_ended else "resume"
     return flow_command(options, sweep=again, campaign="", wait="true")
+
+
+def trained_again(failure_classes: Iterable[str | None]) -> str:
+    """What that command does, in words: rows that only broke an expectation are kept."""
+    if EXPECT in failure_classes:
+        return "trains again the rows whose training failed"
+    return "trains the failed rows again"
 
 
 def flow_command(options: Mapping[str, str], **changed: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_wf.evidence.chain import NOT_HERE, Finding
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, record_name
-from pytest_wf.evidence.folder import digest_of, files_of, parsed, read_regular, size_of, text_of
+from pytest_wf.evidence.folder import digest_of, files_of, parsed, read_regular, text_of
 from pytest_wf.evidence.place import Place
 from pytest_wf.wire import ids
 from pytest_wf.wire.redact import MASK
@@ -160,10 +160,10 @@ def _file(path: Path, stated: Mapping[str, Any], found: Path | None) -> Iterator
         yield Finding(str(path), "removed", "a fetched result")
         return
     try:
-        size = size_of(found)
+        digest, size = digest_of(found, size=stated.get("bytes"))
         if size != stated.get("bytes"):
             yield Finding(str(path), "changed", f"it has {size} bytes, not {stated.get('bytes')}")
-        elif (digest := digest_of(found)[0]) != stated.get("sha256"):
+        elif digest != stated.get("sha256"):
             yield Finding(str(path), "changed", f"its SHA-256 is {digest}")
     except OSError as e:
         yield Finding(str(path), "changed", str(e.strerror))

@@ -16,6 +16,7 @@ from pytest_wf.wire.files import BadJson, parse_json
 #: The largest record that is read; evidence of 10,000 rows with many metrics takes about 100 MB.
 MAX_RECORD_BYTES = 128 * 1024 * 1024
 _PIECE_BYTES = 1 << 20
+_ANY = object()
 
 
 class NotRegular(OSError):
@@ -50,20 +51,22 @@ def files_of(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def digest_of(path: Path, *, follow: bool = False) -> tuple[str, int]:
-    """SHA-256 and size of a regular file. Raises OSError; ValueError for an invalid path."""
-    digest, size = hashlib.sha256(), 0
+def digest_of(path: Path, *, size: object = _ANY, follow: bool = False) -> tuple[str, int]:
+    """SHA-256 and size of a regular file; the digest is '' if the file has not the given `size`.
+
+    Raises OSError; ValueError for an invalid path.
+    """
+    digest, read = hashlib.sha256(), 0
     with _opened(path, follow=follow) as f:
-        for piece in iter(lambda: f.read(_PIECE_BYTES), b""):
+        found = os.fstat(f.fileno()).st_size
+        if size is not _ANY and size != found:
+            return "", found
+        # a whole piece of memory for each of many small files costs more than the reading
+        most = min(found + 1, _PIECE_BYTES)
+        for piece in iter(lambda: f.read(most), b""):
             digest.update(piece)
-            size += len(piece)
-    return digest.hexdigest(), size
-
-
-def size_of(path: Path, *, follow: bool = False) -> int:
-    """Size of a regular file. Raises as `digest_of` does."""
-    with _opened(path, follow=follow) as f:
-        return os.fstat(f.fileno()).st_size
+            read += len(piece)
+    return digest.hexdigest(), read
 
 
 def read_regular(path: Path, most_bytes: int = MAX_RECORD_BYTES) -> bytes:

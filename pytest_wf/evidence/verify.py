@@ -16,7 +16,7 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.chain import NOT_HERE, Finding
 from pytest_wf.evidence.fetch_record import record_name
 from pytest_wf.evidence.fetched_runs import run_findings
-from pytest_wf.evidence.folder import Documents, digest_of, files_of, parsed, size_of, text_of
+from pytest_wf.evidence.folder import Documents, digest_of, files_of, parsed, text_of
 from pytest_wf.evidence.place import Place
 from pytest_wf.evidence.store import plain_json
 from pytest_wf.evidence.summary import differences, recomputed
@@ -222,8 +222,7 @@ class _Check:
             return
         try:
             found = self._place.located(path)
-            size = size_of(found, follow=True)
-            actual = digest_of(found, follow=True)[0] if size == artifact.get("bytes") else None
+            actual, size = digest_of(found, size=artifact.get("bytes"), follow=True)
         except (OSError, ValueError):
             yield Finding(path, NOT_HERE)
             return

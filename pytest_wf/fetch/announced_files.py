@@ -76,17 +76,25 @@ def announced_runs(agent: Agent, run_ids: Sequence[str], pod_folder: str = "") -
     for start in range(0, len(run_ids), _LISTED_RUNS):
         wanted = {pod_folder + run_id: run_id for run_id in run_ids[start : start + _LISTED_RUNS]}
         answer = agent.request(operations.LISTING, {"run_ids": list(wanted)}, timeout_s=300)
-        listed = answer.get("runs")
-        if not isinstance(listed, dict):
-            raise hostile("its listing is not a list of runs")
-        strangers = set(listed) - set(wanted)
-        if strangers:
-            raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
-        found += [
-            checked(run_id, listed[path]) if path in listed else _absent(run_id)
-            for path, run_id in wanted.items()
-        ]
+        found += listed_runs(answer, wanted)
     return found
+
+
+def listed_runs(answer: Mapping[str, Any], wanted: Mapping[str, str]) -> list[Announced]:
+    """The listing of each of the `wanted` runs, ids by path on the pod, from the pod's answer.
+
+    Raises OperationFailed('hostile-answer').
+    """
+    listed = answer.get("runs")
+    if not isinstance(listed, dict):
+        raise hostile("its listing is not a list of runs")
+    strangers = set(listed) - set(wanted)
+    if strangers:
+        raise hostile(f"it lists {sorted(strangers)[0]!r}, which was not asked for")
+    return [
+        checked(run_id, listed[path]) if path in listed else _absent(run_id)
+        for path, run_id in wanted.items()
+    ]
 
 
 def _absent(run_id: str) -> Announced:

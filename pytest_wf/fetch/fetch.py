@@ -23,7 +23,7 @@ from pytest_wf.console.transfer_meter import Meter
 from pytest_wf.errors import LinkLost, OperationFailed
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD, LeftOut
 from pytest_wf.fetch import announced_files, local_runs
-from pytest_wf.fetch.announced_files import Announced, PodFile, announced_runs
+from pytest_wf.fetch.announced_files import Announced, PodFile, announced_runs, listed_runs
 from pytest_wf.fetch.archive_reader import ArchiveReader, is_lasting
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
@@ -79,6 +79,8 @@ class FetchOptions:
     #: Whether runs are fetched as they are in their directories, whatever the pod's records say;
     #: then they are never verified.
     from_directory: bool = False
+    #: The pod's answer with the present listing of exactly the fetched runs; None to ask for it.
+    listing: Mapping[str, Any] | None = None
     #: Called with the number of bytes received, and the number expected in total.
     on_bytes: Callable[[int, int], None] | None = None
     #: Records what is put in place.
@@ -163,6 +165,7 @@ class _Fetch:
         self._client = client
         self._options = options
         self._dest = options.dest
+        self._listing = options.listing
         self._meter = meter
         self._checkpoints = Checkpoints(options.checkpoint_patterns)
         self._names: LocalNames | None = None
@@ -188,7 +191,7 @@ class _Fetch:
             self._dest.mkdir(parents=True, exist_ok=True)
         with suppress(LinkLost):  # the listing restores the link, or reports that it cannot
             self._waiting = self._client.archive()
-        announced = self._listed(run_ids)
+        announced = self._listed_first(run_ids)
         with _local_disk(self._dest):
             for run_id in run_ids:
                 local_runs.finish(part_folder(self._dest, run_id), self._dest / run_id)
@@ -196,6 +199,12 @@ class _Fetch:
             self._meter.expect(sum(part.missing_bytes for part in parts))
             for batch in _batches(parts):
                 self._carry_batch(batch)
+
+    def _listed_first(self, run_ids: Sequence[str]) -> list[Announced]:
+        listing, self._listing = self._listing, None
+        if listing is None:
+            return self._listed(run_ids)
+        return listed_runs(listing, {run_id: run_id for run_id in run_ids})
 
     def _listed(self, run_ids: Sequence[str]) -> list[Announced]:
         """The pod's present listing of each of `run_ids`."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_wf.agent.control.removal import remove_tree
 from pytest_wf.evidence.fetch_record import COMMIT_RECORD, SUPERSEDED, record_name
 from pytest_wf.evidence.fetched_runs import is_same_record
 from pytest_wf.evidence.folder import parsed, read_regular
@@ -71,7 +71,7 @@ def remove(copy: Copy) -> None:
     copy.place.rename(folder / f"{_DROPPED}{name}")
     for left in list(folder.iterdir()):
         if left.name.startswith(_DROPPED) and not left.is_symlink():
-            shutil.rmtree(left)
+            remove_tree(str(left))
     if not any(folder.iterdir()):
         folder.rmdir()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from pytest_wf.errors import OperationFailed, WfError
@@ -118,16 +119,39 @@ class Binding:
             return "unresolved"
         return _target_text(found[1]) if found else "unresolved"
 
+    def begin_phase(self) -> None:
+        """Begin to note the pod's state for a phase; no contact."""
+        if self.session is not None:
+            self.session.states.begin()
+
+    def state_before(self) -> str | None:
+        """The pod's state at the beginning of the phase; None if there is no pod or it is unknown.
+
+        Asks the pod if the phase has not done so yet.
+        """
+        if self.session is None:
+            return None
+        if self.session.states.before is None and not self.is_deleted:
+            self._ask_state()
+        return self.session.states.before
+
     def state(self) -> str | None:
-        """The pod's state; None if there is no pod or its state is unknown."""
+        """The pod's state after the phase's requests; None if there is no pod or it is unknown.
+
+        Asks the pod if the phase's last request did not say it.
+        """
         if self.is_deleted:
             return fsm.POD_TERMINATED
-        if self.session is None or not self.session.is_open:
+        if self.session is None:
             return None
-        try:
-            return str(self.session.state()["state"])
-        except (WfError, TimeoutError, OSError):
-            return None
+        if self.session.states.after is None:
+            self._ask_state()
+        return self.session.states.after
+
+    def _ask_state(self) -> None:
+        if self.session is not None and self.session.is_open:
+            with contextlib.suppress(WfError, TimeoutError, OSError):
+                self.session.state()
 
     def has_resumable_campaign(self) -> bool:
         """Whether the pod has a campaign that could be resumed."""

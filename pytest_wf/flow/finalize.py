@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_wf.errors import OperationFailed, WfError
+from pytest_wf.errors import OperationFailed
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import FlowEnd, FlowSummary, Views
 from pytest_wf.evidence.times import rfc3339
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pytest_wf.evidence.views import Kind
     from pytest_wf.flow.session import PodSession
     from pytest_wf.flow.state import FlowState
+
+#: For so many seconds after an answer, a pod is not doubted.
+_RECENTLY_S = 5.0
 
 
 def sign_start(flow: FlowState, key: SigningKey) -> None:
@@ -94,15 +97,20 @@ def close_views(
     return wrong
 
 
-def leave_copy(flow: FlowState, session: PodSession, path: Path) -> None:
-    """Put a copy of the summary on the pod; print a line if that fails."""
+def leave_pod(flow: FlowState, session: PodSession, path: Path) -> None:
+    """Close the session, and leave a copy of the summary on the pod; print a line if that fails.
+
+    A pod that has just answered need not prove again that it is there.
+    """
+    if not session.is_open or flow.binding.is_deleted:
+        session.close()
+        return
+    if session.patience.unheard_s > _RECENTLY_S:
+        session.patience.doubt()  # no signal interrupts this wait
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    try:
-        session.request(
-            operations.PUT, {"name": f"_manifests/flow-{flow.flow_id}.json", "data": data}
-        )
-    except (WfError, TimeoutError, OSError) as e:
-        flow.say(f"no copy of the summary on the pod: {e}")
+    why = session.close({"name": f"_manifests/flow-{flow.flow_id}.json", "data": data})
+    if why:
+        flow.say(f"the pod may have no copy of the summary: {why}")
 
 
 def late_key(flow: FlowState, summary: FlowSummary) -> SigningKey | None:

@@ -30,7 +30,7 @@ from pytest_wf.evidence.records import Check, Evidence, FlowStart, FlowSummary, 
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.extensions import Extensions
-from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_copy, sign_start
+from pytest_wf.flow.finalize import close_folder, close_views, late_key, leave_pod, sign_start
 from pytest_wf.flow.logged_provider import logged
 from pytest_wf.flow.money.spending import Estimates, budget_of
 from pytest_wf.flow.notices import Notices
@@ -173,8 +173,7 @@ class Flow:
 
     def _open_sweep(self, on_status: Callable[[CampaignStatus], None]) -> SweepView:
         project, campaign_id = self.state.project, self.state.fact("P60", "campaign_id")
-        selected = (project.deselected, project.selection_words)
-        return Sweep(self.state.pod, campaign_id, on_status, *selected)
+        return Sweep(self.state.pod, campaign_id, on_status, project.deselected)
 
     def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
         return sweep.start(self.state.pod, secrets, price, self._news, ceiling=self._ceiling())
@@ -215,6 +214,10 @@ class Flow:
 
     # ---- phases: opened and judged by the plugin -------------------------------------
 
+    def skips(self, contract: Contract) -> bool:
+        """Whether a halt skips a phase."""
+        return self.state.halt is not None and not contract.always
+
     def start(self) -> None:
         """Write flow.start.json and begin the checklist."""
         state = self.state
@@ -243,22 +246,25 @@ class Flow:
         return session.watching() if session is not None and code == "P70" else nullcontext()
 
     def observe_pod(self) -> None:
-        """Record the pod's state at the beginning of the open phase.
+        """Begin to note the pod's state: the answers to the phase's requests carry it.
 
-        This is not part of `begin`, as it contacts the pod: an interruption of it is a
-        failure of the phase, which its court judges.
+        This is not part of `begin`, as a thread may do it for the phase of a member.
         """
-        record = self.current
         self._news("")
-        if record.touches_pod:
-            record.fsm_before = self.state.binding.state()
+        self.state.binding.begin_phase()
 
     def observe_pod_after(self, failure: Failure | None) -> None:
-        """Record the pod's state at the end of the open phase; this may be interrupted, too."""
+        """Record the pod's state before and after the open phase.
+
+        The pod is asked for what no answer said. An interruption of that is a failure of the
+        phase, which its court judges.
+        """
         if failure is not None and failure.is_cut:
             self._doubt_pod()
-        if self.current.touches_pod:
-            self.current.fsm_after = self.state.binding.state()
+        record, binding = self.current, self.state.binding
+        if record.touches_pod:
+            record.fsm_after = binding.state()
+            record.fsm_before = record.fsm_before or binding.state_before()
 
     def end(self, failure: Failure | None) -> Verdict:
         """Close the open phase: write its evidence and hold its court.
@@ -336,10 +342,7 @@ class Flow:
         halted = f", {state.halt}" if state.halt is not None else ""
         self.checklist.event(f"flow ended: {'ok' if summary.ok else 'not ok'}{halted}")
         if session is not None:
-            if session.is_open and not state.binding.is_deleted:
-                self._doubt_pod()  # no signal interrupts this wait
-                leave_copy(state, session, path)
-            session.close()
+            leave_pod(state, session, path)
         notified = self.notices.end(summary)
         if notified:
             self.checklist.event(notified)

@@ -19,6 +19,7 @@ from pytest_wf.pods.background import in_background
 from pytest_wf.pods.base import Connection, EffectLog, NoLog, Provider, Target
 from pytest_wf.pods.patience import Patience
 from pytest_wf.pods.rpc.client import AgentClient
+from pytest_wf.pods.rpc.phase_states import PhaseStates
 from pytest_wf.project.project import Project
 from pytest_wf.wire import operations, process, user
 
@@ -65,6 +66,11 @@ class PodSession:
         self._clients: list[AgentClient] = []
         #: Removal of a rented pod after its last controller has gone.
         self.idle_removal = IdleRemoval(self)
+        #: The pod's state before and after the requests of the open phase.
+        self.states = PhaseStates()
+        #: The commits of the runs on the pod, which only the holder of its lease adds to; None if
+        #: the pod was not asked.
+        self.trained_commits: frozenset[str] | None = None
         #: Facts of the host that the agent sent when it started.
         self.host: Mapping[str, Any] = {}
 
@@ -107,6 +113,7 @@ class PodSession:
         """The agent's client, started on first use. Raises TransportError, OperationFailed."""
         if self._client is None:
             client = self._new_client(self.connection)
+            client.states = self.states
             self.host = client.hello
             self._client = client
         return self._client
@@ -186,24 +193,39 @@ class PodSession:
         """How the pod was reached and authenticated, for the evidence."""
         return self.connection.facts()
 
-    def close(self) -> None:
-        """Release the lease and close the connection. Never raises; can be called again."""
+    def close(self, copy: Mapping[str, str] | None = None) -> str:
+        """Release the lease and close the connection. Never raises; can be called again.
+
+        A `copy` of a record, ``{name, data (base64)}``, is left on the pod with the same request.
+        Returns why it was not, or may not have been; '' if it was.
+        """
         self.idle_removal.stop()
-        if self._keeper is not None:
-            self._keeper.stop(1 if self.patience.is_over else 12)
-            if not self._keeper.lost and self._client is not None:
-                try:
-                    with self.patience.limited(_DROP_S):
-                        self._client.request(operations.LEASE_DROP, {}, timeout_s=_DROP_S)
-                except (WfError, TimeoutError, OSError):
-                    pass  # the lease expires
-            self._keeper = None
+        why = self._release(copy)
         if self._client is not None:
             self._client.close()
             self._client = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        return why
+
+    def _release(self, copy: Mapping[str, str] | None) -> str:
+        keeper, self._keeper = self._keeper, None
+        if keeper is None or self._client is None:
+            return "this flow does not hold the pod"
+        keeper.stop(1 if self.patience.is_over else 12)
+        if keeper.lost:
+            return keeper.lost
+        try:
+            with self.patience.limited(_DROP_S):
+                if copy is None:
+                    self._client.request(operations.LEASE_DROP, timeout_s=_DROP_S)
+                else:
+                    args = {**copy, "drop": True}
+                    self._client.request(operations.PUT, args, timeout_s=_DROP_S)
+        except (WfError, TimeoutError, OSError) as e:
+            return str(e) or "no answer"  # the lease expires
+        return ""
 
     def disconnect(self) -> None:
         """Close the connection to a pod that will be deleted, without releasing its lease."""

@@ -6,11 +6,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pytest_wf.config.ranking import rank
-from pytest_wf.court.next_command import after_failed_rows, flow_command
+from pytest_wf.court.next_command import after_failed_rows, flow_command, wf_command
 from pytest_wf.evidence.records import FlowEnd, FlowStart, FlowSummary
 from pytest_wf.evidence.summary import PhaseOutcome, summary_of
 from pytest_wf.evidence.times import rfc3339
 from pytest_wf.flow.phase import Halt
+from pytest_wf.wire.failures import EXPECT
 from pytest_wf.wire.states import PENDING, ROW_SETTLED, RUNNING
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def end_of(flow: FlowState, exit_code: int) -> FlowEnd:
 def following_command(flow: FlowState) -> str:
     """The command to run next if no phase's verdict names one."""
     open_ = [row for row in flow.watched.selected if row.state in (RUNNING, PENDING)]
-    if has_failed_row(flow) or flow.failed_case:
+    failed = [row for row in flow.watched.selected if row.ok is False]
+    if failed and all(row.failure_class == EXPECT for row in failed):
+        # a row that succeeded is not trained again automatically
+        return wf_command(f"wf logs {failed[0].run_id}", flow.options)
+    if failed or flow.failed_case:
         all_ended = all(row.state in ROW_SETTLED for row in flow.watched.rows)
         return after_failed_rows(flow.options, all_ended=all_ended)
     if flow.halt is not None:

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pytest_wf.wire import user
 
+#: Where the kernel says which ports it gives to sockets that ask for any.
+_KERNELS_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_PORT, _LAST_PORT = 10_000, 65_535
+#: Ports that this process has given; none is given twice.
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A free port of 127.0.0.1."""
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A free port of 127.0.0.1, another one each time.
+
+    It is below those that the kernel gives to sockets that ask for any, if these leave enough: some
+    time passes until a server listens there.
+    """
+    try:
+        last = int(_KERNELS_PORTS.read_text().split()[0]) - 1
+    except OSError:
+        last = 0
+    if last < 2 * _FIRST_PORT:
+        last = _LAST_PORT
+    while True:
+        port = random.SystemRandom().randint(_FIRST_PORT, last)
+        with closing(socket.socket()) as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 class nowhere:  # noqa: N801 - a kind of machine, used as the function that makes one

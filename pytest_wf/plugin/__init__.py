@@ -78,6 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("wf_flow"):
         config.pluginmanager.register(Inactive(), "wf-inactive")
         return
+    import gc
+
+    # collections look at what a flow makes, and not each time at all modules that are there
+    gc.freeze()
+    config.add_cleanup(gc.unfreeze)
     from pytest_wf.plugin.activate import activate
 
     activate(config, interactive=_IS_INTERACTIVE)

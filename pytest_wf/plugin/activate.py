@@ -19,7 +19,8 @@ from pytest_wf.plugin.html_page import ReportPage
 from pytest_wf.plugin.other_plugins import refuse_incompatible
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.plugin.selection import ignore_addopts
-from pytest_wf.project.project import CONFIG, Options, Project, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import CONFIG, Options, Project
 from pytest_wf.wire.ownership import (
     JUNIT,
     REPORT,
@@ -27,6 +28,7 @@ from pytest_wf.wire.ownership import (
     is_foreign_file,
     is_foreign_folder,
 )
+from pytest_wf.wire.process import heed_children
 
 
 def activate(config: pytest.Config, *, interactive: bool) -> None:
@@ -36,6 +38,7 @@ def activate(config: pytest.Config, *, interactive: bool) -> None:
     """
     # the interpreter's last collections would look at each object of a process that ends
     atexit.register(gc.freeze)
+    heed_children()
     ignored = ignore_addopts(config)
     refuse_incompatible(config)
     manager = config.pluginmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 from collections.abc import Generator, Mapping, Sequence
@@ -204,6 +205,7 @@ class Collection:
         session.config.pluginmanager.register(phases, "wf-phases")
         views = DrawnViews(session.config, self._reporting, phases.flow)
         session.config.pluginmanager.register(views, "wf-drawn-views")
+        gc.freeze()  # the modules of the flow, as those of pytest before
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         """Print the plan, every phase with its contract, before pytest lists the items."""

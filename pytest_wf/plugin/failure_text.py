@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,16 +62,20 @@ def failure_text(item: pytest.Item, error: CourtFailed) -> FailureText:
     return FailureText(text, ReprFileLocation(path, (line or 0) + 1, short))
 
 
-def row_failure_text(item: pytest.Item, error: BaseException) -> FailureText | None:
+def row_failure_text(
+    item: pytest.Item, error: BaseException, whole: Callable[[str], str]
+) -> FailureText | None:
     """The row's `why`, or an operation's message on the row; None for another error.
 
-    The source line of the test and pytest's values in it would hide the reason.
+    `whole` makes the commands that a text names whole. The source line of the test and
+    pytest's values in it would hide the reason.
     """
     path, line, _ = item.location
     if isinstance(error, WfError):
-        following = f"\nnext: {error.next}" if error.next else ""
-        place = ReprFileLocation(path, (line or 0) + 1, error.message)
-        return FailureText(f"{error.message}{following}", place)
+        following = f"\nnext: {whole(error.next)}" if error.next else ""
+        said = whole(error.message)
+        place = ReprFileLocation(path, (line or 0) + 1, said)
+        return FailureText(f"{said}{following}", place)
     row = getattr(item, "funcargs", {}).get("wf_run")
     said = row.said if isinstance(row, RunView) else ""
     first = said.partition("\n")[0]

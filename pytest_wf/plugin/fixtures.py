@@ -35,6 +35,8 @@ class PodView:
         """
         self._flow.current.note_command(self._command)
         pod = self._flow.state.pod
+        self._flow.state.binding.state_before()
+        pod.states.sent()  # what the command does to the state is not known
         with pod.log.effect("run", {"argv": list(argv)}) as outcome, pod.patience.asking():
             completed = pod.connection.run(argv, stdin=stdin, timeout_s=timeout_s)
             outcome["returncode"] = completed.returncode

@@ -15,6 +15,7 @@ import pytest
 from _pytest.outcomes import Exit, Failed, Skipped
 
 from pytest_wf.court.contract import Contract
+from pytest_wf.court.named_commands import with_whole_commands
 from pytest_wf.court.next_command import flow_command, next_command
 from pytest_wf.errors import CourtFailed, NotAwaited, OperationFailed, TransportError
 from pytest_wf.evidence.records import Verdict
@@ -140,12 +141,11 @@ class Phases:
         item.stash[_RAN] = True
         phase = item.stash[PHASE]
         flow = self.fleet.of(phase.member)
-        halt = flow.state.halt
         if self.fleet.is_open(phase.contract.code, phase.member):
             return  # it began with another member's phase, and must be judged
-        if halt is not None and not phase.contract.always:
+        if flow.skips(phase.contract):
             self._reporting.halted(item, phase.contract.code, phase.run_id, flow.state)
-            raise Skipped(str(halt), _use_item_location=True)
+            raise Skipped(str(flow.state.halt), _use_item_location=True)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -229,7 +229,7 @@ class Phases:
                 self._require_no_failure(phase.run_id)
             return result
         except NotAwaited as e:
-            raise Skipped(e.message) from None
+            raise Skipped(self._whole(e.message)) from None
         except (KeyboardInterrupt, Exit) as e:
             self.fleet.halt(phase.contract, "interrupted", interruption(e))
             self._failed = True
@@ -244,7 +244,7 @@ class Phases:
             self._failed_rows.add(phase.run_id)
             self.flow.row_failed(phase.contract.code)
             if isinstance(e, TransportError):
-                raise Failed(str(e), pytrace=False) from None
+                raise Failed(self._whole(str(e)), pytrace=False) from None
             raise
         finally:
             self._reporting.row_ended(item, phase.contract.code, phase.run_id)
@@ -265,7 +265,8 @@ class Phases:
         report = yield
         phase = item.stash[PHASE]
         if report.when == "setup" and not report.passed and phase.run_id is None:
-            if self.fleet.of(phase.member).state.halt is None:
+            flow = self.fleet.of(phase.member)
+            if flow.state.halt is None or not (phase.contract.always or flow.skips(phase.contract)):
                 self._body_not_reached(item, phase, call)
                 report.outcome = "failed"
         elif report.when == "call" and report.failed and phase.run_id is None:
@@ -277,7 +278,8 @@ class Phases:
         if call.excinfo is not None and isinstance(call.excinfo.value, CourtFailed):
             report.longrepr = failure_text(item, call.excinfo.value)
         elif call.excinfo is not None and phase.run_id is not None:
-            report.longrepr = row_failure_text(item, call.excinfo.value) or report.longrepr
+            found = row_failure_text(item, call.excinfo.value, self._whole)
+            report.longrepr = found or report.longrepr
         self._reporting.redact(report)
         return report
 
@@ -294,9 +296,13 @@ class Phases:
         self._reporting.body_not_reached(item, record, verdict, flow.state)
 
     def _failure(self, error: BaseException, contract: Contract) -> Failure:
-        """`error` as a failure of the phase; the commands in it select the same rows."""
+        """`error` as a failure of the phase, with the commands in its text whole."""
         failure = failure_of(error, contract.family, kind=_kind_of(error))
-        return replace(failure, text=self.flow.state.project.selecting(failure.text))
+        return replace(failure, text=self._whole(failure.text))
+
+    def _whole(self, text: str) -> str:
+        """`text` with the commands in it as they are run after this flow."""
+        return with_whole_commands(text, self.flow.state.options)
 
     # ---- the end ------------------------------------------------------------------------
 

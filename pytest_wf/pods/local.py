@@ -147,7 +147,8 @@ class _LocalPipes:
     def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
         self.name = name
         self._process = process
-        self._selector = selectors.DefaultSelector()
+        # takes no descriptor of its own, as epoll does: a flow may have many pods
+        self._selector = selectors.PollSelector()
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

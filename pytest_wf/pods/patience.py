@@ -59,6 +59,11 @@ class Patience:
         return 0.0 if self._since is None else self._clock() - self._since
 
     @property
+    def unheard_s(self) -> float:
+        """For how long the pod has not answered, asked or not; infinite if it never did."""
+        return self._clock() - self._answered_at
+
+    @property
     def is_over(self) -> bool:
         """Whether the pod is lost, or has not answered since an interruption."""
         return self._is_doubted or (self._since is not None and self.silent_s >= self.limit_s)

@@ -19,7 +19,7 @@ _SMOKE = "SMOKE_OVERRIDES"
 def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) -> list[Problem]:
     """Problems of rows with the command that the config's `values` give them.
 
-    These are overrides of arguments that the harness sets itself, and a missing config if
+    These are overrides of arguments that pytest-wf sets itself, and a missing config if
     the command needs one. `origin` names the CSV.
     """
     problems = Problems(origin)
@@ -35,7 +35,7 @@ def row_problems(rows: Sequence[Row], values: Mapping[str, str], origin: str) ->
     for row in rows:
         out_dir = settings.out_dir(row.run_id)
         for word, name in arguments.given_again(values, row, out_dir):
-            reason = f"{name} is set by the harness on this row's command."
+            reason = f"{name} is set by pytest-wf on this row's command."
             problems.add(row.line, "overrides", word, reason, _INSTEAD.get(name, _ELSEWHERE))
     return problems.sorted()
 
@@ -69,7 +69,7 @@ def smoke_problems(config: Config, origin: str, *, is_asked: bool) -> list[Probl
             source,
             _SMOKE,
             word,
-            f"{name} is set by the harness on each row's command.",
+            f"{name} is set by pytest-wf on each row's command.",
             "Write an override that ends training early, such as max_iters=5.",
         )
         for word, name in arguments.given_again(config.values, short, settings.out_dir("smoke"))
@@ -97,7 +97,7 @@ _NO_CONFIGS = "no row has a config, and the rows' command uses it."
 _INSTEAD = {
     "seed": "Write it in the column seed.",
     "config": "Write it in the column config.",
-    "out_dir": "Take it out: results are read from the path that the harness sets.",
+    "out_dir": "Take it out: results are read from the path that pytest-wf sets.",
     "data_dir": "Take it out, and set DATA_DIR in the config.",
 }
 _ELSEWHERE = "Take it out, and set SWEEP_WANDB, WANDB_PROJECT or WANDB_GROUP in the config."

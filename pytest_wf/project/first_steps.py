@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_wf.project.ignored_data import LISTING, data_in
-from pytest_wf.wire import environment
+from pytest_wf.project.local_git import git_output
 
 _DEADLINE_S = 30
 
@@ -50,15 +49,5 @@ def _data_steps(folder: Path) -> Iterator[str]:
 
 def _git(folder: Path, *words: str) -> str | None:
     """The output of a git command; None if it fails or git is not installed."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            env=environment.of_git(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    told = git_output(folder, *words, timeout_s=_DEADLINE_S)
+    return None if told is None else told.strip()

@@ -22,6 +22,8 @@ Parameters = dict[str, Value]
 ARGUMENTS = "arguments"
 CONFIG, SEED = "config", "seed"
 
+#: Usual names of a seed, alone or as the last part of a name: seed, data.random_seed.
+_SEED_NAME = re.compile(r"(?:.*[./@:])?(?:\w+_)?(?:seed|seed_everything|random_state)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./@:-]*")
 _WHOLE = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -42,6 +44,11 @@ def parameters_of(config: str, seed: int | None, overrides: str | Sequence[str])
         own[SEED] = seed
     found = parse(overrides)
     return own | {_beside(name, (CONFIG, SEED), found): value for name, value in found.items()}
+
+
+def is_seed(name: str) -> bool:
+    """Whether `name` is usual for a seed: rows that differ only by it are repetitions."""
+    return _SEED_NAME.fullmatch(name) is not None
 
 
 def parse(overrides: str | Sequence[str]) -> Parameters:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pytest_wf import __version__
 from pytest_wf.config.ranking import Ranking, rank
 from pytest_wf.evidence.times import parse_rfc3339, rfc3339
-from pytest_wf.project.parameters import differing
+from pytest_wf.project.parameters import differing, is_seed
 from pytest_wf.report.curves import interest, read_metrics, thinned
 from pytest_wf.report.flow_records import FlowRecords
 from pytest_wf.report.folder import Folder, read_folders, rule_of
@@ -56,6 +56,11 @@ class Page:
     #: How often it is redrawn while its flow runs; None if the flow has ended.
     drawn_every_s: float | None = None
     version: str = __version__
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """The parameters that differ between rows, except seeds."""
+        return tuple(name for name in self.parameters if not is_seed(name))
 
     @property
     def ranked_by(self) -> str:
@@ -195,7 +200,7 @@ def _draw_curves(
         f.row.notes.extend([*events.notes, *read.notes])
         _fill_in(f.row, events)
         f.row.curves = {
-            name: ([_short(x) for x in c.x], [_short(y) for y in c.y], c.points)
+            name: ([_short(x) for x in c.x], _values(c.y), c.points)
             for name, c in read.curves.items()
         }
         f.row.axes = {
@@ -274,6 +279,12 @@ def _by_interest(of_rows: Sequence[Iterable[str]], first: str) -> list[str]:
         )
 
     return sorted(counts, key=key)
+
+
+def _values(ys: Sequence[float]) -> list[float]:
+    """The values of a curve for the page's data: the last one, which is shown beside its name, with
+    all of its digits, so that it is not rounded twice."""
+    return [*(_short(y) for y in ys[:-1]), *ys[-1:]]
 
 
 def _short(value: float) -> float:

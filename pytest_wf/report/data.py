@@ -20,6 +20,8 @@ _OTHERWISE = frozenset(
         *("parameters", "links", "trackers"),
     }
 )
+#: Above this, not every whole number is a double.
+_MAX_WHOLE = 2**53
 
 
 def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def data_of(page: Page, redactor: Redactor) -> dict[str, Any]:
             "rank": _rank(page),
             "sources": sources,
             "parameters": page.parameters,
+            "tuned": page.tuned,
             "axes": sorted({axis for row in page.rows for axis in row.axes}, reverse=True),
         }
     )
@@ -71,7 +74,7 @@ def _row(row: PageRow, page: Page, sources: Sequence[str], redactor: Redactor) -
     fields["sources"] = _in_order(places, page.measured)
     kept = {name: value for name, value in fields.items() if value not in ("", None, [], {})}
     masked: Any = redactor.shown_value(kept)
-    masked["params"] = _in_order(masked_parameters(row, redactor), page.parameters)
+    masked["params"] = [*map(_exact, _in_order(masked_parameters(row, redactor), page.parameters))]
     # numbers alone: nothing to mask
     masked["curves"] = {redactor.shown(name): curve for name, curve in row.curves.items()}
     masked["axes"] = row.axes
@@ -97,6 +100,12 @@ def _in_order(values: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
     while found and found[-1] is None:
         found.pop()
     return found
+
+
+def _exact(value: Any) -> Any:
+    """`value` for scripts: a whole number that has no exact double as text."""
+    is_large = isinstance(value, int) and abs(value) > _MAX_WHOLE
+    return str(value) if is_large else value
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_wf.court.next_command import after_failed_rows, flow_command, wf_command
+from pytest_wf.court.next_command import (
+    after_failed_rows,
+    flow_command,
+    trained_again,
+    wf_command,
+)
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.report.folder import Folder, PhaseFiles
 from pytest_wf.report.model import PageRow
@@ -20,7 +25,7 @@ from pytest_wf.wire.states import (
     count,
 )
 
-_TRAINS_AGAIN = "Correct the cause and commit it; the next command trains the failed rows again."
+_CORRECT = "Correct the cause and commit it; the next command"
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,13 @@ def _ended(
             # a row that succeeded is not trained again automatically
             again = wf_command(f"wf logs {failed[0]}", _options(folder))
             return Outcome("failed", said, _of_rows(rows), again)
-        return Outcome("failed", said, (" ".join((*_of_rows(rows), _TRAINS_AGAIN)),), again)
+        does = trained_again(row.failure_class for row in summary.rows)
+        text = " ".join((*_of_rows(rows), f"{_CORRECT} {does}."))
+        return Outcome("failed", said, (text,), again)
     if summary.exit_code == 2:
-        again = _again(folder, summary.failed_phase or "P99")
-        return Outcome("interrupted", f"Interrupted in {name}", (*why, *_of_rows(rows)), again)
+        explained = (*why, *_of_rows(rows))
+        again = _suggested(folder, summary)
+        return Outcome("interrupted", f"Interrupted in {name}", explained, again)
     halted = [phase for phase in phases if phase.status == "halted"]
     verb = "Halted by" if halted else "Failed in"
     return Outcome(
@@ -189,10 +197,10 @@ def _why(folder: Folder, summary: FlowSummary) -> tuple[str, ...]:
 
 
 def _suggested(folder: Folder, summary: FlowSummary) -> str:
-    files = folder.phases.get(summary.failed_phase or "")
-    if files is not None and files.verdict is not None:
-        return files.verdict.suggested_next_command
-    return flow_command(_options(folder), sweep="resume")
+    """The command of the failed phase's verdict, as the terminal has it."""
+    code = summary.failed_phase or "P99"
+    verdict = folder.phases.get(code, PhaseFiles()).verdict
+    return (verdict.suggested_next_command if verdict else "") or _again(folder, code)
 
 
 def _skipped(halted: Sequence[Phase]) -> tuple[str, ...]:

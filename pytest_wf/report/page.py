@@ -14,12 +14,18 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import importlib.util
+import os
+import sys
 from collections.abc import Callable, Sequence
-from importlib import resources
+from contextlib import suppress
+from importlib import metadata, resources
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import jinja2
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from pytest_wf.report.build import Page, build
@@ -27,6 +33,7 @@ from pytest_wf.report.data import data_of, script_json
 from pytest_wf.report.running import Running
 from pytest_wf.report.view import FlowView, PageView
 from pytest_wf.report.views import VIEWS
+from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.ownership import REPORT, NotOurs, is_foreign_file, replace_file
 from pytest_wf.wire.redact import Redactor
 
@@ -144,6 +151,31 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(raw).decode()}"
 
 
+class _CompiledTemplates(jinja2.BytecodeCache):
+    """Keeps compiled templates where Python keeps compiled modules, if it may write there."""
+
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:
+        """The path of a template's compiled form."""
+        return importlib.util.cache_from_source(filename or name)
+
+    def get_source_checksum(self, source: str) -> str:
+        """A digest of the template and of what compiles it."""
+        return super().get_source_checksum(f"{metadata.version('jinja2')} {source}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take the compiled form if it is there, whole, and of this template."""
+        with suppress(OSError, EOFError, ValueError, TypeError, UnpicklingError):
+            bucket.bytecode_from_string(Path(bucket.key).read_bytes())
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep the compiled form."""
+        if sys.dont_write_bytecode:
+            return
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(bucket.key), exist_ok=True)
+            write_atomic(bucket.key, bucket.bytecode_to_string(), flush=None)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True,
@@ -153,6 +185,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader(_STATIC, folder) for folder in ("static", "views")]
         ),
+        bytecode_cache=_CompiledTemplates(),
     )
     filters: dict[str, Callable[..., str]] = {"duration": duration}
     environment.filters.update(filters)

@@ -75,7 +75,7 @@ class ShardView(NamedTuple):
     owners: Mapping[str, Tuple[Owner, str]]
     #: The member's own rows that have begun, and therefore stay.
     begun: FrozenSet[str]
-    #: The members that the campaign was frozen for; empty if that is not recorded.
+    #: The members that may have the campaign; empty if that is not recorded.
     members: FrozenSet[str] = frozenset()
 
     @property

@@ -139,6 +139,25 @@ def write_json(
     write_atomic(path, pretty_json(value), mode, flush)
 
 
+def remove_file(path: str) -> None:
+    """Remove a file, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def move_into(folder: str, path: str) -> str:
+    """Move `path` into `folder`, with a number if its name is used there; where it is now."""
+    place = named = os.path.join(folder, os.path.basename(path))
+    count = 1
+    while os.path.lexists(place):
+        count += 1
+        place = "%s.%d" % (named, count)
+    os.rename(path, place)
+    return place
+
+
 def sync_dir(folder: str) -> None:
     """fsync a directory, so that a rename in it survives a power loss."""
     fd = os.open(folder, os.O_RDONLY)

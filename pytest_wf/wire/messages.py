@@ -1,7 +1,9 @@
 """Requests and answers between the controller and the pod's agent.
 
 One JSON document per line, in both directions. A request is
-``{"id": str, "op": str, "args": {...}, "token": int | null}``.
+``{"id": str, "op": str, "args": {...}, "token": int | null}``. With ``"states": true`` it asks for
+an event ``{"states": [before, after]}`` ahead of its answer: the pod's state, a text or null, when
+the request came and when it was carried out.
 Its answer is ``{"id": ..., "ok": true, "result": {...}}`` or
 ``{"id": ..., "ok": false, "error": {"kind", "message", "remedy", "facts"}}``, where *kind*
 is a name of `wire.failures`. Before the answer any number of
@@ -34,9 +36,14 @@ class Refusal(Exception):
         self.facts = facts or {}
 
 
-def request(id: str, op: str, args: Dict[str, Any], token: Optional[int] = None) -> bytes:
-    """A request as one line."""
-    return canonical_json({"id": id, "op": op, "args": args, "token": token}) + b"\n"
+def request(
+    id: str, op: str, args: Dict[str, Any], token: Optional[int] = None, states: bool = False
+) -> bytes:
+    """A request as one line; with `states` it asks for the pod's state before and after."""
+    body = {"id": id, "op": op, "args": args, "token": token}
+    if states:
+        body["states"] = True
+    return canonical_json(body) + b"\n"
 
 
 def answer(id: str, result: Dict[str, Any]) -> bytes:

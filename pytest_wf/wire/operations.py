@@ -20,6 +20,7 @@ DELETE = "delete"
 FETCH_BEGIN = "fetch-begin"
 FETCH_END = "fetch-end"
 FSM_RESET = "fsm-reset"
+HAS_COMMIT = "has-commit"
 INVENTORY = "inventory"
 LEASE_DROP = "lease-drop"
 LEASE_RENEW = "lease-renew"
@@ -82,6 +83,7 @@ OPERATIONS: Dict[str, Rules] = {
     FETCH_BEGIN: _REPEATABLE._replace(synced=True),
     FETCH_END: _REPEATABLE,
     FSM_RESET: _REPEATABLE,
+    HAS_COMMIT: _READS,
     INVENTORY: _READS,
     LEASE_DROP: _REPEATABLE,
     LEASE_RENEW: _REPEATABLE,
@@ -94,7 +96,7 @@ OPERATIONS: Dict[str, Rules] = {
     PRUNE: _STOPS,
     PUT: _REPEATABLE,
     READINESS: _READS,
-    READY: _REPEATABLE._replace(synced=True),
+    READY: _REPEATABLE,
     SMOKE: _CHANGES._replace(detached=True),
     STATE: _READS,
     TASK_LIST: _READS,

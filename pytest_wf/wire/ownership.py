@@ -116,6 +116,11 @@ def is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
+def is_really_within(path: str, folder: str) -> bool:
+    """As `is_within`, for the places that both paths lead to."""
+    return is_within(os.path.realpath(path), os.path.realpath(folder))
+
+
 def _begins(path: str, begins: bytes) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import threading
 from typing import NamedTuple, Optional, Tuple
 
 from pytest_wf.wire import environment
@@ -15,6 +16,25 @@ def exit_status(code: int) -> str:
     """An exit status in words, with the cause if a part of a pipeline ended too early."""
     why = " (SIGPIPE: a part of a pipeline, such as `head`, ended before the one in front of it)"
     return "exit status %d%s" % (code, why if code == _PIPE else "")
+
+
+def heed_children() -> None:
+    """Let exit statuses be known where this process was started with SIGCHLD ignored.
+
+    There the kernel drops them, and `subprocess` takes each process that ended for one that ended
+    with 0. Only for the main thread; from another one it does nothing.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def is_argument(text: str) -> bool:
+    """Whether `text` can be an argument of a process."""
+    try:
+        return b"\0" not in text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
 
 
 class Stat(NamedTuple):

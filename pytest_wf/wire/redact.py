@@ -9,7 +9,18 @@ with colons, a value in a JSON string in a shell command are found by the same s
 import base64
 import re
 import sys
-from typing import AnyStr, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import (
+    AnyStr,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Literal,
+    NamedTuple,
+    Tuple,
+)
 
 from pytest_wf.wire import spelled
 from pytest_wf.wire.safe_text import Out, readable
@@ -33,17 +44,15 @@ _BYTES = bytes(range(256))
 _LOWER = _BYTES.lower()
 _DROPPED = bytes(b for b in _BYTES if b < 0x80 and not chr(b).isalnum())
 
-#: The number of bytes of a key that are compared as one number; a form of `_LONG` bytes holds a
-#: whole one of these, wherever it begins.
-_WORD = 8
-_LONG = 2 * _WORD - 1
 #: What may be between the characters of a secret that has hardly any letters.
-_SEPARATORS = r"[\s\x00-\x1f\x7f'\"\\]*"
+_SEPARATOR = re.compile(r"[\s\x00-\x1f\x7f'\"\\]")
+_SEPARATORS = _SEPARATOR.pattern + "*"
 #: How many characters of the text that was passed on a stream remembers.
 _LOOK_BEHIND = 32
 
 #: A range of characters: the first one, and the one after the last.
 Span = Tuple[int, int]
+Encode = Callable[[bytes], bytes]
 
 
 class _Form(NamedTuple):
@@ -61,12 +70,23 @@ class _Form(NamedTuple):
         return start, last + 1 + (len(self.tail) if has_tail else 0)
 
 
+class _Group(NamedTuple):
+    """Forms that hold a whole number of `size` bytes at a multiple of `size` in any key."""
+
+    format: Literal["Q", "I"]
+    size: int
+    forms: List[_Form]
+    #: All numbers of the forms' keys.
+    words: FrozenSet[int]
+
+
 class Redactor:
     """Masks secret values in all their spellings, each line of a long one, and what is left of
     one in a shortened text.
 
-    `values` are the secrets themselves. Masked are also: base64 and hex, wrapped or with
-    separators; HTML, JSON, C, shell and percent escapes, up to three within one another;
+    `values` are the secrets themselves. Masked are also: hex, base32, base64 and base64 of base64,
+    wrapped or with separators; ascii85 and base85, except up to three bytes at each end of a secret
+    within a longer text; HTML, JSON, C, shell and percent escapes, up to three within one another;
     UTF-16 read as text; a value split by terminal escapes, control characters, invisible characters
     or line ends. Not masked: what was compressed, encrypted, reversed or computed. An instance is
     immutable; `stream()` gives the stateful form for text that arrives in pieces.
@@ -78,13 +98,7 @@ class Redactor:
         self._patterns = [re.compile(_SEPARATORS.join(map(re.escape, t))) for t in self._literals]
         #: The texts, signs included, whose beginnings and ends are searched for at a cut.
         self._whole = (*parts, *self._literals)
-        #: All groups of eight bytes of the forms that are long enough, as numbers.
-        self._words = {
-            int.from_bytes(form.key[at : at + _WORD], sys.byteorder)
-            for form in self._forms
-            if len(form.key) >= _LONG
-            for at in range(len(form.key) - _WORD + 1)
-        }
+        self._groups = _groups(self._forms)
         #: All keys, for a first look.
         self._keys = b" ".join(form.key for form in self._forms)
         longest = max(
@@ -131,16 +145,14 @@ class Redactor:
                 found += [layer.origin(*span) for span in weak]
         return _joined(found)
 
-    def _possible(self, key: bytes) -> Iterable[_Form]:
-        """The forms that a text with this `key` may hold.
-
-        A long form holds eight bytes that begin at a multiple of eight in `key`: one look at
-        these numbers costs less than a search for each form.
-        """
-        words = memoryview(key)[: len(key) // _WORD * _WORD].cast("Q")
-        if self._words.isdisjoint(words):
-            return [form for form in self._forms if len(form.key) < _LONG]
-        return self._forms
+    def _possible(self, key: bytes) -> Iterator[_Form]:
+        """The forms that a text with this `key` may hold: one look at its numbers for each group
+        costs less than a search for each form."""
+        for group in self._groups:
+            size = group.size
+            words = memoryview(key)[: len(key) // size * size].cast(group.format)
+            if not group.words.isdisjoint(words):
+                yield from group.forms
 
     def begun(self, text: str, least: int = 1) -> int:
         """Where a secret may begin that goes on after the end of `text`.
@@ -157,6 +169,10 @@ class Redactor:
                 size = max((_overlap(key, form.key, least) for form in self._forms), default=0)
                 firsts = [_place_from_end(seen, size)]
             firsts += [len(seen) - _overlap(seen, literal, least) for literal in self._whole]
+            if self._literals:
+                bare, at = _bare(seen)
+                sizes = [_overlap(bare, _bare(literal)[0], least) for literal in self._literals]
+                firsts += [at[-size] for size in sizes if size]
             first = min(firsts, default=len(seen))
             if first < len(seen):
                 start = min(start, spelled.Layer(tail, way).origin(first, first + 1)[0])
@@ -172,6 +188,11 @@ class Redactor:
             lasts = [_places(seen)[size - 1] + 1 for size in sizes if size]
             backwards = [literal[::-1] for literal in self._whole]
             lasts += [_overlap(seen[::-1], literal, MIN_END_CHARS) for literal in backwards]
+            if self._literals:
+                bare, at = _bare(seen)
+                ends = [_bare(literal)[0][::-1] for literal in self._literals]
+                sizes = [_overlap(bare[::-1], literal, MIN_END_CHARS) for literal in ends]
+                lasts += [at[size - 1] + 1 for size in sizes if size]
             last = max(lasts, default=0)
             if last:
                 end = max(end, spelled.Layer(text, way).origin(last - 1, last)[1])
@@ -319,6 +340,12 @@ def _overlap(text: AnyStr, secret: AnyStr, least: int) -> int:
     return 0
 
 
+def _bare(text: str) -> Tuple[str, List[int]]:
+    """`text` without what may part the characters of a literal; where in it each one stands."""
+    places = [at for at, character in enumerate(text) if not _SEPARATOR.match(character)]
+    return "".join(text[at] for at in places), places
+
+
 def _key_of(text: str) -> bytes:
     """The letters and digits of `text` in lower case, as UTF-8; beyond ASCII, all characters."""
     return text.encode("utf-8", "surrogatepass").translate(_LOWER, _DROPPED)
@@ -371,6 +398,23 @@ def _forms_of(parts: Iterable[str]) -> Tuple[List[_Form], List[str]]:
     )
 
 
+def _groups(forms: Iterable[_Form]) -> List[_Group]:
+    """The forms by the size of the numbers by which a text is searched for them."""
+    found = []
+    left = list(forms)
+    sizes: Dict[Literal["Q", "I"], int] = {"Q": 8, "I": 4}
+    for code, size in sizes.items():
+        some = [form for form in left if len(form.key) >= 2 * size - 1]
+        left = left[len(some) :]
+        words = frozenset(
+            int.from_bytes(form.key[at : at + size], sys.byteorder)
+            for form in some
+            for at in range(len(form.key) - size + 1)
+        )
+        found.append(_Group(code, size, some, words))
+    return found
+
+
 def _spellings(value: str) -> Iterator[str]:
     """The texts that reveal a secret, apart from the escapes that `spelled` undoes."""
     raw = value.encode("utf-8", "surrogateescape")
@@ -384,11 +428,36 @@ def _spellings(value: str) -> Iterator[str]:
     yield value.replace("'", "'\"'\"'")
     yield value.replace("'", "'''")
     yield raw.hex()
-    # base64 of a secret inside a longer text depends on its offset modulo three; the ends
-    # mix with the neighbours, so only the bytes of the secret alone are matched
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw).decode("ascii").rstrip("=")
-        first = (0, 2, 3)[shift]
-        last = len(encoded) - (1 if (shift + len(raw)) % 3 else 0)
-        yield encoded[first:last]
-        yield encoded[first:last].replace("+", "-").replace("/", "_")
+    plain, for_urls = (
+        list(_inside(raw, encode, 3, 6)) for encode in (base64.b64encode, base64.urlsafe_b64encode)
+    )
+    yield from plain
+    yield from for_urls
+    for text in dict.fromkeys([*plain, *for_urls]):
+        yield from _inside(text.encode("ascii"), base64.b64encode, 3, 6)
+    yield from _inside(raw, base64.b32encode, 5, 5)
+    for encode in (base64.a85encode, base64.b85encode):
+        for text in (encode(raw).decode("ascii"), *_groups_inside(raw, encode)):
+            # its signs may look like escapes
+            yield from (read for _, read in spelled.layers(text))
+
+
+def _inside(raw: bytes, encode: Encode, period: int, bits: int) -> Iterator[str]:
+    """What reveals `raw` in an encoded longer text, in which each character has so many bits.
+
+    It depends on the offset modulo `period`. The ends mix with the neighbours, so only the
+    characters of `raw` alone are taken.
+    """
+    for before in range(period):
+        encoded = encode(b"\0" * before + raw).decode("ascii")
+        yield encoded[-(-8 * before // bits) : 8 * (before + len(raw)) // bits]
+
+
+def _groups_inside(raw: bytes, encode: Encode) -> Iterator[str]:
+    """What reveals `raw` in a longer text of which each four bytes are encoded together."""
+    for first in range(4):
+        whole = (len(raw) - first) // 4 * 4
+        encoded = encode(raw[first : first + whole]).decode("ascii")
+        # a search for signs costs more than one for letters, and such a text is rare
+        if len(_key_of(encoded)) >= MIN_SECRET_CHARS:
+            yield encoded

@@ -105,6 +105,12 @@ _LAYERS = (_NOISE, _ESCAPES, _STAGES, _STAGES)
 #: The same for readers other than terminals: a terminal may take the first characters of another
 #: escape for the end of an open control sequence.
 _NO_TERMINAL = (_ESCAPES, _ESCAPES, _ESCAPES)
+#: What may part a secret, one kind at a time: beside another kind a terminal may take characters of
+#: the secret for the end of a sequence. Colours and titles are the sequences that programs write.
+_PARTING = (
+    _Stage("\x1b", re.compile(r"\x1b(?:\[[0-9;:]*m|\]%s)" % _STRING), None),
+    *(stage for stage in _NOISE if stage.sign in ("\x08", "")),
+)
 #: The stages by which a text is read, in turn.
 Way = Tuple[Tuple[_Stage, ...], ...]
 
@@ -124,6 +130,8 @@ def layers(text: str) -> List[Tuple[Way, str]]:
     found: List[Tuple[Way, str]] = [((), text), *_read(text, _LAYERS)]
     if any(way == (_NOISE,) for way, _ in found):
         found += _read(text, _NO_TERMINAL)
+        for stage in _PARTING:
+            found += _read(text, ((stage,), _ESCAPES))
     return found
 
 

@@ -58,6 +58,18 @@ def test_a_helper_forks_for_a_process_with_threads_and_ends_with_it(tmp_path: Pa
     until(lambda: not process.living([told["parent"]]), "the helper ends")
 
 
+def test_a_server_begins_without_what_only_runners_need() -> None:
+    root = Path(forks.__file__).parents[2]
+    program = "import sys; sys.path.insert(0, sys.argv[1])\n"
+    program += "import pytest_wf.agent.server.dispatch; print(*sys.modules)"
+    argv = [sys.executable, "-I", "-S", "-c", program, str(root)]
+    imported = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+
+    assert "pytest_wf.agent.sweep.start_request" in imported
+    assert "pytest_wf.agent.run.attempt" not in imported
+    assert not [name for name in imported if ".run.metrics" in name]
+
+
 def test_a_helper_that_is_gone_is_done_without(tmp_path: Path) -> None:
     asking, answers = os.pipe(), os.pipe()
     for fd in (asking[0], answers[1]):
@@ -74,7 +86,9 @@ def test_a_helper_says_why_it_cannot_fork(tmp_path: Path) -> None:
         raise OSError(errno.EAGAIN, "no room")
 
     asking, answers = os.pipe(), os.pipe()
-    helper = threading.Thread(target=fork_helper.serve, args=(asking[0], answers[1], no_room))
+    told: list[str] = []
+    args = (asking[0], answers[1], no_room, lambda: told.append("then"))
+    helper = threading.Thread(target=fork_helper.serve, args=args)
     helper.start()
     with pytest.raises(OSError, match="no room"):
         fork_helper.Client(asking[1], answers[0]).ask(
@@ -82,6 +96,7 @@ def test_a_helper_says_why_it_cannot_fork(tmp_path: Path) -> None:
         )
     os.close(asking[1])
     helper.join(60)
+    assert told == ["then"]
     for fd in (asking[0], *answers):
         os.close(fd)
 

@@ -96,6 +96,8 @@ def test_a_cookie_is_compared_whole_and_strangers_live(tmp_path: Path, cookie: s
     log = str(tmp_path / "log")
     env = {**os.environ, "WF_COOKIE": cookie + "0", "OTHER": f"WF_COOKIE={cookie}"}
     stranger = process.spawn_session(["sleep", "600"], log_path=log, env=env)
+    # its environment can be read a moment after it has begun
+    until(lambda: process.holders(cookie + "0"), "the cookie is seen")
 
     assert process.kill_tree(cookie, None, grace_s=0) == []
     assert process.is_alive(stranger)

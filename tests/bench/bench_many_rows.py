@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -15,6 +14,7 @@ from tests.support.bench import other_tools
 from tests.support.bench.cpu import Group
 from tests.support.bench.figures import CPU, WALL, Figures, alternate
 from tests.support.bench.other_tools import Tools
+from tests.support.bench.peaks import highest, peak_mb, status_of, words_of
 from tests.support.bench.projects import Project
 
 COUNTS = (10, 100, 1000)
@@ -54,7 +54,7 @@ def _ways(count: int, root: Path, group: Group) -> Mapping[str, Callable[[int], 
 
     def flow(number: int) -> dict[str, float]:
         peaks: dict[str, float] = {}
-        with _peaks(group, peaks):
+        with highest(lambda: _memory(group), peaks):
             cost = project.flow("--wf-wait=true", "-q")
         logs = project.root.glob(".wf/pod/outputs/run-*/stdout.log")
         # behind the time at which the line came
@@ -89,27 +89,12 @@ def _per_row(cost: Mapping[str, float], ran: list[float], count: int) -> dict[st
     }
 
 
-@contextmanager
-def _peaks(group: Group, peaks: dict[str, float]) -> Iterator[None]:
-    """Note the peak memory of the controller, and of the largest process on the pod, in MB."""
-    ended = threading.Event()
-    most: dict[str, float] = {"controller MB": 0, "largest on the pod MB": 0}
-
-    def watch() -> None:
-        while not ended.wait(0.3):
-            for pid in group.pids():
-                with suppress(OSError, StopIteration):
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                    name = "controller MB" if b"--wf-flow" in words else "largest on the pod MB"
-                    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-                    kb = next(int(x.split()[1]) for x in lines if x.startswith("VmHWM:"))
-                    most[name] = max(most[name], kb / 1000)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        peaks.update(most)
+def _memory(group: Group) -> dict[str, float]:
+    """The most memory of the controller, and of the largest process on the pod, in MB."""
+    most: dict[str, float] = {}
+    for pid in group.pids():
+        with suppress(OSError, StopIteration):
+            is_controller = "--wf-flow" in words_of(pid)
+            name = "controller MB" if is_controller else "largest on the pod MB"
+            most[name] = max(most.get(name, 0.0), peak_mb(status_of(pid)))
+    return most

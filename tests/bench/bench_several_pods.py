@@ -6,15 +6,15 @@ import heapq
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.bench.cpu import Group
 from tests.support.bench.figures import CPU, WALL, Figures, alternate
+from tests.support.bench.peaks import highest, peak_mb, status_of, words_of
 from tests.support.bench.projects import WHOLE_FLOW, Project
 
 MEMBERS = (1, 2, 4, 8)
@@ -41,7 +41,7 @@ def test_what_a_member_costs(
 
         def run(number: int) -> Mapping[str, float]:
             peaks: dict[str, float] = {}
-            with _peaks(group, peaks):
+            with highest(lambda: _controller(group), peaks):
                 cost = project.flow(*WHOLE_FLOW)
             spans = [project.trained(f"r{row:02d}") for row in range(members)]
             training = max(end for _, end in spans) - min(began for began, _ in spans)
@@ -126,49 +126,25 @@ def _greedy(seconds: Sequence[float], pods: int) -> float:
     return max(ends)
 
 
-@contextmanager
-def _peaks(group: Group, peaks: dict[str, float]) -> Iterator[None]:
-    """Note the most threads, descriptors, connections and memory of the controller of a flow.
+def _controller(group: Group) -> dict[str, float]:
+    """The threads, descriptors, connections and memory of the controller of a flow.
 
     A connection to a local pod is a process that the controller has begun and that serves it.
     """
-    ended = threading.Event()
-    most = dict.fromkeys(("threads", "descriptors", "connections", "controller MB"), 0.0)
-
-    def watch() -> None:
-        while not ended.wait(0.2):
-            with suppress(OSError, StopIteration):
-                pids = group.pids()
-                controller = next(p for p in pids if "--wf-flow" in _words(p))
-                known = dict(
-                    line.split(":", 1)
-                    for line in Path(f"/proc/{controller}/status").read_text().splitlines()
-                )
-                now = {
-                    "threads": float(known["Threads"]),
-                    "descriptors": float(len(list(Path(f"/proc/{controller}/fd").iterdir()))),
-                    "connections": float(sum(_is_agent(p, controller) for p in pids)),
-                    "controller MB": int(known["VmHWM"].split()[0]) / 1000,
-                }
-                most.update({name: max(most[name], value) for name, value in now.items()})
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        peaks.update(most)
-
-
-def _words(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    pids = group.pids()
+    controller = next(pid for pid in pids if "--wf-flow" in words_of(pid))
+    status = status_of(controller)
+    return {
+        "threads": float(status["Threads"]),
+        "descriptors": float(len(list(Path(f"/proc/{controller}/fd").iterdir()))),
+        "connections": float(sum(_is_agent(pid, controller) for pid in pids)),
+        "controller MB": peak_mb(status),
+    }
 
 
 def _is_agent(pid: int, controller: int) -> bool:
     """Whether a process is an agent that serves the controller."""
     with suppress(OSError):
         parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        return int(parent) == controller and any("agent" in word for word in _words(pid))
+        return int(parent) == controller and any("agent" in word for word in words_of(pid))
     return False

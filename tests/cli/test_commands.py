@@ -151,6 +151,7 @@ def test_sweep_status_as_json_has_the_same_counts(swept: Any) -> None:
     assert [row["state"] for row in status["rows"]] == ["success", "failed"]
 
 
+@pytest.mark.long
 def test_sweep_status_counts_a_directory_that_is_gone_and_a_record_that_is_damaged(
     new_wf: Callable[..., Any],
 ) -> None:
@@ -182,8 +183,8 @@ def test_sweep_watch_waits_for_the_end_and_sweep_stop_brings_it(
         assert "training long" in log.stdout.readline()
         stopped = wf("sweep-stop", "--json").document
         assert stopped["stopped"] is True
-        assert log.wait(timeout=60) == 0, log.stderr.read()
-        assert watch.wait(timeout=60) == 1
+        assert log.wait(timeout=120) == 0, log.stderr.read()
+        assert watch.wait(timeout=120) == 1
     status = wf("sweep-status", "--json").document
     assert status["state"] == "SWEEP_STALLED"
     assert (status["reason"], status["stopped"]) == ("stopped by the user", True)
@@ -200,10 +201,13 @@ def test_ctrl_c_ends_a_watch_and_leaves_the_sweep_alone(
     with wf.start("sweep-watch") as watch:
         for _ in HEADER:
             watch.stdout.readline()
+        assert any("rows done" in line for line in watch.stderr), "it watches"
         watch.send_signal(signal.SIGINT)
-        rest, errors = watch.communicate(timeout=60)
+        rest, errors = watch.communicate(timeout=120)
     assert watch.returncode == 130, errors
-    assert (rest, errors) == ("", "ERROR: interrupted. A sweep or a task on a pod continues.\n")
+    assert rest == ""
+    assert errors.endswith("ERROR: interrupted. A sweep or a task on a pod continues.\n")
+    assert "Traceback" not in errors
     assert wf("sweep-status", "--json").document["state"] == "SWEEP_RUNNING"
 
 
@@ -231,6 +235,7 @@ def test_logs_f_of_a_run_that_has_ended_ends(swept: Any) -> None:
     assert swept("logs", "-f", "bad").out == swept("logs", "bad").out
 
 
+@pytest.mark.long
 def test_logs_f_goes_on_until_the_run_has_ended(new_wf: Callable[..., Any], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     wf = new_wf(rows=(f"one,default.py,1,wait_for={gate},",))
@@ -238,7 +243,7 @@ def test_logs_f_goes_on_until_the_run_has_ended(new_wf: Callable[..., Any], tmp_
     with wf.start("logs", "--follow", "one") as log:
         assert "training one" in log.stdout.readline()
         gate.touch()
-        rest, errors = log.communicate(timeout=60)
+        rest, errors = log.communicate(timeout=120)
     assert log.returncode == 0, errors
     assert rest.splitlines()[-1].endswith("step 2: train loss 1.0000, val loss 1.0000")
 
@@ -266,7 +271,7 @@ def test_logs_f_follows_a_run_from_one_attempt_to_the_next(
     with wf.start("logs", "-f", "one") as log:
         assert log.stdout.readline().split()[1:] == ["café" * 5, "first"]
         gate.touch()
-        rest, errors = log.communicate(timeout=60)
+        rest, errors = log.communicate(timeout=120)
     assert log.returncode == 0, errors
     assert rest.split()[1:] == ["café" * 5, "second"]
     assert wf("logs", "one").out == rest
@@ -280,7 +285,7 @@ def test_a_log_can_be_shown_where_letters_are_missing(swept: Any) -> None:
 def test_a_reader_who_leaves_early_is_no_trouble(swept: Any) -> None:
     with swept.start("logs", "one") as log:
         log.stdout.close()
-        _, errors = log.communicate(timeout=60)
+        _, errors = log.communicate(timeout=120)
     assert "Traceback" not in errors
 
 
@@ -297,6 +302,7 @@ def test_fsm_reset_is_recorded_as_manual(wf: Any) -> None:
     assert wf("fsm-status", "--json").document["state"] == "INIT"
 
 
+@pytest.mark.long
 def test_fsm_reset_mends_a_state_file_that_cannot_be_read(wf: Any) -> None:
     wf.all_good("pod-status")
     state_file = wf.root / ".wf/pod/outputs/_control/workflow_state.json"
@@ -332,6 +338,7 @@ def test_a_pod_is_not_deleted_while_results_are_not_here(swept: Any) -> None:
     assert tree(swept.root / ".wf" / "pod" / "outputs" / "one") == before
 
 
+@pytest.mark.long
 def test_a_pod_is_not_deleted_while_its_sweep_runs_unless_forced(
     new_wf: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -471,6 +478,7 @@ def test_flow_is_pytest_with_its_arguments_from_anywhere_in_the_project(wf: Any)
     assert "warning" not in told.out
 
 
+@pytest.mark.long
 def test_flow_passes_pytests_exit_status_on(wf: Any) -> None:
     assert wf("flow", "--wf-sweep=begin").code == 4
     wf.configure(WF_SECRET_ENV="WF_NOBODY_SETS_THIS")

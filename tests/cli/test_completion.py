@@ -132,6 +132,17 @@ def test_every_command_has_a_group_and_its_examples_are_of_it() -> None:
         assert all(f"wf {name}" in example for example in entry.examples), name
 
 
+def test_every_argument_and_option_has_a_help() -> None:
+    commands = [*COMMANDS.values(), *COMMANDS["baseline"].commands.values()]
+    without = [(one.name, p.name) for one in commands for p in one.params if not p.help]
+    assert without == []
+
+
+def test_the_text_of_a_help_has_no_line_breaks_of_its_own() -> None:
+    shown = CliRunner().invoke(app, ["pod-forget", "--help"], env={"COLUMNS": "200"}).stdout
+    assert "or a flow that is waiting, moves its rows" in shown
+
+
 def test_the_help_of_a_flow_has_all_of_its_options() -> None:
     done = CliRunner().invoke(app, ["flow", "--help"])
     assert done.exit_code == 0

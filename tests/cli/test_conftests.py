@@ -45,6 +45,7 @@ def test_commands_reach_a_pod_that_only_the_conftest_knows(wf: Any, below: dict[
     assert "hello" not in told.errors
 
 
+@pytest.mark.long
 def test_checkout_holds_the_contracts_on_data_of_the_project_and_the_built_in_one(
     wf: Any, tmp_path: Path
 ) -> None:

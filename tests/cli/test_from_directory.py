@@ -78,6 +78,7 @@ def test_results_are_fetched_and_a_sweep_is_started_where_every_control_file_is_
     assert all(path.read_bytes() == content for path, content in damaged.items())
 
 
+@pytest.mark.long
 def test_a_run_that_is_not_there_is_said_to_be_not_there(swept: Any) -> None:
     told = swept("fetch-run", "nothing", "--from-directory")
     assert told.code == 1

@@ -18,6 +18,7 @@ os.symlink("/etc/hostname", os.path.join(out, "link-" + os.environ["TOKEN"]))
 """
 
 
+@pytest.mark.long
 def test_an_incomplete_fetch_names_what_each_run_lacks_and_succeeds_once_that_is_gone(
     new_wf: Callable[..., Any],
 ) -> None:

@@ -45,7 +45,7 @@ def test_init_makes_a_project_whose_plan_can_be_shown(wf: Any, empty: Path) -> N
         env=wf.environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert plan.returncode == 0, plan.stderr
     assert plan.stdout.startswith("plan: 11 phases, 2 sweep rows\n")

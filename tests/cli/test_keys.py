@@ -37,3 +37,9 @@ def test_a_misspelt_key_is_refused_with_the_nearest(wf: Any) -> None:
     told = wf("keys", "TRAIN_LAUNCHR")
     assert (told.code, told.out) == (4, "")
     assert told.problems == ["TRAIN_LAUNCHR: not a config key. Did you mean TRAIN_LAUNCHER?"]
+
+
+def test_a_variable_of_a_row_s_command_is_not_a_key_and_its_page_is_named(wf: Any) -> None:
+    told = wf("keys", "$RESUME_FROM")
+    assert told.code == 4
+    assert "run `wf keys TRAIN_COMMAND_TEMPLATE`" in told.problems[0]

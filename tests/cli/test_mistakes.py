@@ -201,7 +201,7 @@ def test_doctor_works_without_any_stdin(untouched: Any) -> None:
         env=untouched.environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert '"ready": true' in done.stdout

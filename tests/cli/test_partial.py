@@ -14,6 +14,7 @@ from pytest_wf.evidence.fetch_record import COMMIT_RECORD
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(
     new_wf: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -39,7 +40,7 @@ def test_a_running_row_comes_partial_when_asked_for_and_counts_for_nothing(
         assert wf("fsm-status", "--json").document["state"] == "SWEEP_RUNNING"
 
         gate.touch()
-        log.communicate(timeout=60)
+        log.communicate(timeout=120)
     wf.all_good("sweep-watch", "fetch-run next")
     kept = wf("pod-delete")
     assert kept.code == 1

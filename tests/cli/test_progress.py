@@ -64,6 +64,7 @@ def brought(swept: Any) -> Any:
     return swept
 
 
+@pytest.mark.long
 def test_a_fetch_shows_bytes_and_rate_in_one_line_on_a_terminal(brought: Any) -> None:
     terminal = Terminal()
     with brought.start("fetch-run", "one", stderr=terminal.fd) as process:

@@ -85,7 +85,7 @@ def test_logs_f_follows_a_task_to_its_end_and_task_stop_brings_it(pod: Any) -> N
         assert log.stdout.readline().endswith(" one\n")
         stopped = pod("task-stop", "--id", "long", "--json").document
         assert (stopped["stopped"], stopped["leftovers"]) == (True, [])
-        assert log.wait(timeout=60) == 0, log.stderr.read()
+        assert log.wait(timeout=120) == 0, log.stderr.read()
     waited = pod("task-wait", "--id", "long")
     assert waited.code == 143
     assert "stopped by the user" in waited.errors

@@ -114,7 +114,7 @@ def test_the_least_loss_is_best_and_a_guess_is_said() -> None:
         "value": 2.0,
         "guessed": True,
     }
-    assert "guessed" in found.words
+    assert "chosen by name" in found.words
 
 
 def test_a_rule_of_the_config_is_no_guess() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.cli import configuration
-from pytest_wf.cli.keys import example
+from pytest_wf.cli.commands.keys import example
 from pytest_wf.config import keys, reader
 from pytest_wf.config.dotenv import read_entries
 from pytest_wf.config.keys import Config, Key
@@ -81,8 +81,16 @@ def test_pod_root_follows_the_target(target: str, root: str) -> None:
     text = MINIMAL.replace("OPS_DEFAULT_HOST=local", target)
     loaded = load(text.encode())
     assert loaded.values["WF_POD_ROOT"] == root
-    assert loaded.values["WF_POD_ROOT"] == root
     assert loaded.is_local is (root != "/mnt")
+
+
+@pytest.mark.parametrize("target", ["gpu", "local"])
+def test_one_key_moves_every_path_that_stands_on_the_pod_root(target: str) -> None:
+    text = MINIMAL.replace("OPS_DEFAULT_HOST=local", f"OPS_DEFAULT_HOST={target}")
+    loaded = load(f"{text}WF_POD_ROOT=/home/ada/wf\n".encode())
+    paths = [value for value in loaded.values.values() if value.startswith("/")]
+    assert len(paths) >= 6
+    assert all(f"{path}/".startswith("/home/ada/wf/") for path in paths)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +220,7 @@ def test_pod_reads_back_what_is_rendered() -> None:
 def test_values_reload_to_the_same_config() -> None:
     loaded = load("WF_SECRET_ENV='A B'\nLIUM_TTL=90m\n")
     given = {**loaded.values, **loaded.provided}
-    lines = [f"{k}='{canonical(v)}'" for k, v in given.items() if k != "WF_POD_ROOT"]
+    lines = [f"{k}='{canonical(v)}'" for k, v in given.items()]
     assert load("\n".join(lines).encode()) == loaded
 
 

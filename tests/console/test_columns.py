@@ -50,6 +50,14 @@ def test_long_cells_are_cut_before_a_column_is_left_out() -> None:
     assert lines(columns, 20) == ["row  x  why", "a    1  wwwwwwwwww.."]
 
 
+def test_a_cell_may_keep_its_end() -> None:
+    cells = [Part("a-long-run-name-s1"), Part("a-long-run-name-s2"), Part("short")]
+    found = table([Column("row", cells, least=8, keeps_end=True)], 11)
+    assert [text_of(line) for line in found.lines[1:]] == ["a-l..ame-s1", "a-l..ame-s2", "short"]
+    found_cut = [shortened("abcdef", n, keeps_end=True) for n in range(5)]
+    assert found_cut == ["", ".", "..", "a..", "a..f"]
+
+
 def test_the_most_dispensable_column_is_left_out_first_and_named() -> None:
     columns = [
         column("row", "long-name"),

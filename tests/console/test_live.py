@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.console import live
 from pytest_wf.console.live import LiveView, News
 from pytest_wf.console.progress import progress_of, span
 from pytest_wf.wire.redact import Redactor
@@ -30,6 +31,12 @@ class Clock:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
+
+
+@pytest.fixture
+def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views that do nothing by themselves."""
+    monkeypatch.setattr(live, "_TICK_S", 3600.0)
 
 
 def _view(out: Path, *, rewrites: bool, clock: Clock | None = None, **more: Any) -> LiveView:
@@ -54,6 +61,7 @@ def _screen(written: bytes) -> list[str]:
     return [line for line in lines if line]
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_a_time_behind_the_text_counts_on_between_two_news(out: Path) -> None:
     clock = Clock()
     view = _view(out, rewrites=True, clock=clock, colours=False)
@@ -65,6 +73,7 @@ def test_a_time_behind_the_text_counts_on_between_two_news(out: Path) -> None:
     view.close()
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_off_a_terminal_news_of_one_kind_are_told_every_thirty_seconds(out: Path) -> None:
     clock = Clock()
     view = _view(out, rewrites=False, clock=clock)
@@ -100,6 +109,7 @@ def test_off_a_terminal_a_change_is_told_at_once(out: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_on_a_terminal_the_newest_news_replace_the_last_and_are_cleared(out: Path) -> None:
     clock = Clock()
     view = _view(out, rewrites=True, clock=clock, colours=False)
@@ -124,6 +134,7 @@ def test_on_a_terminal_the_clock_goes_on_by_itself(out: Path) -> None:
     view.close()
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_news_of_a_pod_cannot_steer_the_terminal(out: Path) -> None:
     view = _view(out, rewrites=True)
     evil = "\x1b[2Ja\nb\rc\x07\x9b\u202e"
@@ -145,10 +156,11 @@ def test_news_begin_on_a_line_of_their_own(out: Path) -> None:
     assert out.read_text() == "\nwf: one\nwf: two\n"
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_a_line_that_news_have_broken_off_is_put_back_behind_them(out: Path) -> None:
     out.write_bytes(b"above\r\ntest ")
     with out.open("ab") as f:
-        view = LiveView(f.fileno(), rewrites=True, mid_line=lambda: "test ")
+        view = LiveView(f.fileno(), rewrites=True, clock=Clock(), mid_line=lambda: "test ")
     view.show(News("P40", log="pip"))
     assert _screen(out.read_bytes())[:3] == ["above", "test ", "wf: P40 0:00"]
     assert not view.clear()
@@ -157,6 +169,7 @@ def test_a_line_that_news_have_broken_off_is_put_back_behind_them(out: Path) -> 
     view.close()
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_no_line_on_a_terminal_is_longer_or_higher_than_it(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +194,7 @@ def test_colours_are_left_out_where_nobody_wants_them(
 
 def test_a_file_is_no_terminal(out: Path) -> None:
     with out.open("wb") as f:
-        view = LiveView(f.fileno())
+        view = LiveView(f.fileno(), clock=Clock())
     view.show(News("P70", "plain", kind="one"))
     view.close()
     assert out.read_text() == "wf: P70 0:00 plain\n"

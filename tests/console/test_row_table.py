@@ -30,7 +30,7 @@ def test_the_best_row_is_first_and_marked_and_a_failed_one_says_why() -> None:
         "* best  success     1.25    30  1 min",
         "  a     success        2    30  1 min",
         "  bad   failed oom                     out of memory",
-        "* the best row: lowest loss (guessed: set WF_RANK_BY)",
+        "* the best row: lowest loss (metric chosen by name; see WF_RANK_BY)",
     ]
 
 
@@ -50,6 +50,23 @@ def test_a_value_that_is_not_ranked_is_shown_as_it_was_reported() -> None:
     diverged = GOOD_ROW._replace(run_id="n", metrics={"loss": "nan"}, notes=(Note("nan", "x"),))
     shown = texts(GOOD_ROW, diverged)
     assert "nan" in shown[2] and "note (nan): x" in shown[2]
+
+
+def test_the_last_column_is_named_after_what_it_has() -> None:
+    noted = GOOD_ROW._replace(run_id="n", notes=(Note("left-out", "x"),))
+    titles = [
+        texts(*rows)[0].split("  ")[-1].strip() for rows in ([FAILED], [noted], [noted, FAILED])
+    ]
+    assert titles == ["reason", "note", "reason or note"]
+
+
+def test_values_that_are_close_have_the_digits_that_tell_them_apart() -> None:
+    close = GOOD_ROW._replace(run_id="b", metrics={"loss": 2.00001, "step": 12345678})
+    shown = texts(GOOD_ROW, close)
+    assert "2.00001" in shown[2] and "12345678" in shown[2]
+    live = Live(steps=12345678)
+    running = RowStatus("r", "running", progress={"step": 1234567}, live=live)
+    assert "1234567/12345678" in texts(running)[1]
 
 
 def test_the_step_is_that_of_the_last_report() -> None:

@@ -35,7 +35,7 @@ def saying(text: str) -> str:
     return script(f"import sys; sys.stdin.read(); print({text!r})")
 
 
-def audited(command: str, timeout_s: float = 30, **changes: Any) -> ConstitutionalAnswer:
+def audited(command: str, timeout_s: float = 120, **changes: Any) -> ConstitutionalAnswer:
     return Auditors(command, timeout_s, **changes).audit(DOCUMENT)
 
 
@@ -48,7 +48,7 @@ def test_a_good_answer_is_believed() -> None:
 
 
 def test_the_default_auditor_passes_a_good_phase() -> None:
-    answer = Auditors("python -m pytest_wf.auditor", 30).audit(good.document("P40"))
+    answer = Auditors("python -m pytest_wf.auditor", 120).audit(good.document("P40"))
     assert (answer.verdict, answer.reason) == ("pass", "")
 
 
@@ -157,9 +157,9 @@ def test_a_hanging_auditor_is_killed_with_all_of_its_processes(tmp_path: Path) -
     pids = tmp_path / "pids"
     # a shell begins at once, also on a busy machine
     body = f"trap '' TERM; setsid sleep 600 & echo $$ $! > {pids}; sleep 600"
-    answer = audited(shlex.join(["sh", "-c", body]), timeout_s=1.5)
+    answer = audited(shlex.join(["sh", "-c", body]), timeout_s=4.5)
     assert answer.verdict == "unverified"
-    assert "within 1.5 s" in answer.reason
+    assert "within 4.5 s" in answer.reason
     for pid in map(int, pids.read_text().split()):
         _assert_gone(pid)
 
@@ -170,10 +170,12 @@ def test_what_a_good_auditor_leaves_behind_is_killed_and_noted(tmp_path: Path) -
     body = (
         "import subprocess, sys\n"
         "p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        # it can be read a moment after the process has begun
+        "while not open(f'/proc/{p.pid}/environ').read(): pass\n"
         f"open({str(pids)!r}, 'w').write(str(p.pid))\n"
         f"print({json.dumps(PASS)!r})\n"
     )
-    answer = audited(script(body), timeout_s=20)
+    answer = audited(script(body))
     assert answer.verdict == "pass"
     assert "left 1 processes behind" in answer.reason
     _assert_gone(int(pids.read_text()))
@@ -201,7 +203,7 @@ def test_much_on_both_streams_below_the_caps_is_no_deadlock() -> None:
 def test_a_large_document_that_nobody_reads_is_no_deadlock() -> None:
     document = {**DOCUMENT, "evidence": "x" * 3_000_000}
     command = script(f"print({json.dumps(PASS)!r})")
-    assert Auditors(command, 30).audit(document).verdict == "pass"
+    assert Auditors(command, 120).audit(document).verdict == "pass"
 
 
 def test_a_large_document_arrives_whole() -> None:
@@ -211,7 +213,7 @@ def test_a_large_document_arrives_whole() -> None:
         "n = len(json.load(sys.stdin)['evidence'])\n"
         f"print(json.dumps(dict({PASS!r}, remediation=str(n))))"
     )
-    assert Auditors(script(body), 30).audit(document).remediation == "3000000"
+    assert Auditors(script(body), 120).audit(document).remediation == "3000000"
 
 
 def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
@@ -223,7 +225,7 @@ def test_closed_outputs_with_an_open_stdin_are_no_deadlock() -> None:
         "os._exit(0)\n"
     )
     document = {**DOCUMENT, "evidence": "x" * 1_000_000}
-    assert Auditors(script(body), 30).audit(document).verdict == "pass"
+    assert Auditors(script(body), 120).audit(document).verdict == "pass"
 
 
 @pytest.mark.fault("A5")
@@ -286,8 +288,12 @@ def test_an_alarm_in_the_middle_leaves_no_process_behind(tmp_path: Path) -> None
     body = "import os, sys, time; sys.stdin.read(1); "
     body += f"open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 
+    rung: list[bool] = []
+
     def ring(number: int, frame: FrameType | None) -> None:
-        if pid.exists() and pid.read_text():
+        # once: on a slow machine the next alarm comes before this one has been seen to
+        if not rung and pid.exists() and pid.read_text():
+            rung.append(True)
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise _Alarm
 
@@ -295,7 +301,7 @@ def test_an_alarm_in_the_middle_leaves_no_process_behind(tmp_path: Path) -> None
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         with pytest.raises(_Alarm):
-            audited(script(body), timeout_s=60)
+            audited(script(body))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -309,12 +315,14 @@ def test_an_alarm_while_it_is_started_leaves_no_process_behind(
 
     def interrupted(*args: Any, **options: Any) -> None:
         started.append(popen(*args, **options))
+        # what it is known by can be read a moment after it has begun
+        until(Path(f"/proc/{started[0].pid}/environ").read_bytes, "its environment can be read")
         raise _Alarm
 
     popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     with pytest.raises(_Alarm):
-        audited(script("import time; time.sleep(600)"), timeout_s=60)
+        audited(script("import time; time.sleep(600)"))
     with started[0] as process:
         assert process.wait(60) == -signal.SIGKILL
 
@@ -334,7 +342,7 @@ def test_it_runs_outside_of_the_main_thread_too() -> None:
     answers: list[ConstitutionalAnswer] = []
     thread = threading.Thread(target=lambda: answers.append(audited(saying(json.dumps(PASS)))))
     thread.start()
-    thread.join(30)
+    thread.join(120)
     assert [a.verdict for a in answers] == ["pass"]
 
 
@@ -363,7 +371,7 @@ def ahead() -> Iterator[Callable[[str], Auditors]]:
     made: list[Auditors] = []
 
     def make(command: str, **changes: Any) -> Auditors:
-        made.append(Auditors(command, 30, **{"is_ahead": True, **changes}))
+        made.append(Auditors(command, 120, **{"is_ahead": True, **changes}))
         return made[-1]
 
     yield make

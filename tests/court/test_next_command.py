@@ -11,7 +11,7 @@ from pytest_wf.court.next_command import (
     next_command,
     wf_command,
 )
-from pytest_wf.wire import failures
+from pytest_wf.wire import failures, fsm
 
 AGAIN = "pytest flows/ --wf-flow"
 SMOKE = {"sweep": "start", "smoke": "true"}
@@ -66,6 +66,15 @@ def test_a_flow_that_ended_in_its_smoke_run_begins_again() -> None:
         assert next_command("P60", kind, SMOKE) == f"{AGAIN} --wf-smoke"
     assert next_command("P60", "sweep-running", SMOKE) == RESUME
     assert next_command("P70", "interrupted", SMOKE) == RESUME
+
+
+def test_a_flow_that_ended_before_its_campaign_begins_again() -> None:
+    for kind in ("agent-broken", "interrupted", "link-lost", "court-unverified"):
+        assert next_command("P60", kind, {}, fsm.CHECKED_OUT) == AGAIN
+        assert next_command("P60", kind, {"sweep": "resume"}, fsm.CHECKED_OUT) == RESUME
+        assert next_command("P60", kind, {}, fsm.SWEEP_RUNNING) == RESUME
+        assert next_command("P60", kind, {}) == RESUME
+    assert next_command("P70", "agent-broken", {}, fsm.CHECKED_OUT) == RESUME
 
 
 def test_every_kind_that_has_a_command_of_its_own_is_a_kind_of_failure() -> None:

@@ -92,7 +92,8 @@ def test_a_guide_touches_as_few_files_as_it_says(guide: str, most: int) -> None:
 
 
 def test_the_template_of_the_guide_on_launchers_is_a_valid_config(tmp_path: Path) -> None:
-    from pytest_wf.project.project import Options, load_project
+    from pytest_wf.project.load import load_project
+    from pytest_wf.project.project import Options
     from pytest_wf.testing import write_project
 
     ((_, lines),) = blocks("launcher", "sh")

@@ -57,6 +57,7 @@ def _trained(project: Any, *rows: str) -> None:
     assert project.flow("--wf-wait=true", "--wf-fetch=all").code == 0
 
 
+@pytest.mark.long
 def test_failed_edited_and_new_rows_are_trained_as_the_guides_say(
     project: Any, guide: Guide
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_sweep_is_stopped_and_goes_on_as_the_guides_say(
     assert "pytest-wf 0." in guide.follow("how-to/upgrade")
 
 
+@pytest.mark.long
 def test_a_pod_is_used_and_all_is_removed_as_the_guides_say(
     project: Any, guide: Guide, tmp_path: Path
 ) -> None:

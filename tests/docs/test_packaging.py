@@ -77,7 +77,7 @@ def test_the_documentation_is_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     pages = {
         path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")

@@ -29,9 +29,10 @@ AVOIDED = {
     "is told": "is said, is shown",
     "bury": "hide",
     "moods": "faults",
+    "harness": "pytest-wf",
 }
 #: What codespell takes for mistakes: names, parts of names, and mistakes that a test makes.
-SPELLED = "intoto,nd,rouge,trian,tpyo,caf,lightnin,fals,acelerate,ond"
+SPELLED = "intoto,nd,rouge,trian,tpyo,caf,lightnin,fals,acelerate,ond,notin"
 _WORDS = re.compile(rf"\b({'|'.join(AVOIDED)})\b", re.IGNORECASE)
 _PROSE = ("README.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md")
 

@@ -14,7 +14,6 @@ from pytest_wf.evidence.folder import (
     digest_of,
     files_of,
     read_regular,
-    size_of,
     text_of,
 )
 
@@ -29,7 +28,9 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_has_its_digest_and_its_size(file: Path) -> None:
     assert digest_of(file) == (hashlib.sha256(b"x" * 1000).hexdigest(), 1000)
-    assert size_of(file) == 1000
+    assert digest_of(file, size=1000) == digest_of(file)
+    assert digest_of(file, size=999) == ("", 1000)
+    assert digest_of(file, size=None) == ("", 1000)
 
 
 def test_a_file_is_read_up_to_a_limit(file: Path) -> None:

@@ -391,4 +391,4 @@ def test_a_record_of_any_size_takes_little_memory(flow: Path) -> None:
         "limit = 800 << 20; resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "sys.exit(verify_flow(Path(sys.argv[1])).ok)"
     )
-    subprocess.run([sys.executable, "-c", code, str(flow)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(flow)], check=True)

@@ -80,7 +80,7 @@ def test_wandb_that_is_asked_for_and_missing_is_said(tmp_path: Path) -> None:
         cwd=EXAMPLE,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={"PYTHONPATH": str(tmp_path)},
     )
     assert result.returncode == 1

@@ -37,6 +37,7 @@ def metrics_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_two_processes_learn_together_over_gloo(torch_python: str, tmp_path: Path) -> None:
     result = run(
         torch_python, *TORCHRUN, "train.py", "config/default.py", f"out_dir={tmp_path}", "steps=60"

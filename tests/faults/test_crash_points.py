@@ -30,7 +30,12 @@ def _crash(case: CrashPoints, role: str, at: int) -> bool:
 
 @pytest.mark.fault("C1")
 @pytest.mark.parametrize(
-    ("role", "at"), [(role, at) for role, points in SPREAD.items() for at in points]
+    ("role", "at"),
+    [
+        pytest.param(role, at, marks=[pytest.mark.long] if at > points[0] else [])
+        for role, points in SPREAD.items()
+        for at in points
+    ],
 )
 def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
     tmp_path: Path, role: str, at: int
@@ -39,7 +44,7 @@ def test_a_process_that_is_killed_at_a_call_leaves_what_a_resume_ends(
 
 
 @pytest.mark.fault("C1")
-@pytest.mark.parametrize("at", [53, 85])
+@pytest.mark.parametrize("at", [53, pytest.param(85, marks=pytest.mark.long)])
 def test_an_agent_that_is_killed_while_a_start_archives_loses_no_earlier_run(
     tmp_path: Path, at: int
 ) -> None:

@@ -28,7 +28,7 @@ pytestmark = [
 def test_a_flow_on_a_full_disk_ends_with_a_message_and_the_next_one_well(
     tmp_path: Path, event: str
 ) -> None:
-    fault = Fault(event, 0.0, "full-local-disk", "", 6.0)
+    fault = Fault(event, 0.0, "full-local-disk", "", 120.0)
     game = Game(tmp_path, Schedule(0, "local", (Leg("start", (fault,)),)), print)
     assert game.play() == []
     assert "cannot be written" in game.user.told[0][1] or "No space left" in game.user.told[0][1]

@@ -42,6 +42,8 @@ class WiredPod:
             needs_csv=False,
             needs_target=False,
         )
+        #: How long the client waits for the pod.
+        self.patience = Patience()
         #: Called whenever the wire is connected anew.
         self.on_connect: Callable[[], None] = lambda: None
         self.client = self._new_client()
@@ -49,6 +51,7 @@ class WiredPod:
     def begin_anew(self) -> None:
         """A client of another session, as another process has it."""
         self.client.close()
+        self.patience = Patience()
         self.client = self._new_client()
 
     def _new_client(self) -> AgentClient:
@@ -56,7 +59,7 @@ class WiredPod:
             self.connect(),
             self._config.values,
             reconnect=self.connect,
-            patience=Patience(1),
+            patience=self.patience,
         )
 
     def connect(self) -> SshConnection:

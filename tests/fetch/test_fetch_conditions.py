@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pytest_wf.pods.local import LocalConnection
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 from tests.support.agent_pod import config_values
+from tests.support.growing_log import growing
 
 CAMPAIGN = "c-20260102T030405Z-abcdef"
 MB = 1_000_000
@@ -245,23 +245,8 @@ def test_a_run_that_is_still_writing_is_taken_as_it_was_and_marked(
     pod.write("done.bin", os.urandom(3 * MB))
     pod.write("stdout.log", b"")
     log = pod.outputs / "a" / "stdout.log"
-    over = threading.Event()
-    lines = [f"step {n}\n".encode() for n in range(1_000_000)]
-
-    def train() -> None:
-        with open(log, "ab", buffering=0) as f:
-            for line in lines:
-                f.write(line)
-                if over.wait(0.001):
-                    return
-
-    trainer = threading.Thread(target=train)
-    trainer.start()
-    try:
+    with growing(log, pod.client):
         run = pod.bring(tmp_path / "here")
-    finally:
-        over.set()
-        trainer.join()
     assert not run.verified
     assert [one.path for one in run.missing] == ["stdout.log"]
     assert "changed" in run.missing[0].why

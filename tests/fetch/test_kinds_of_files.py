@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pytest_wf.fetch import local_names
 from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.local_runs import verified_runs
 from tests.support.deep_folder import make_file_below
+from tests.support.growing_log import growing
 from tests.support.run_on_pod import CAMPAIGN, RunOnPod
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
@@ -313,20 +313,8 @@ def test_a_file_that_goes_on_changing_is_named_and_what_there_was_of_it_is_here(
 ) -> None:
     log = run.write("log", b"1\n")
     run.write("done", b"done")
-    over = threading.Event()
-
-    def train() -> None:
-        with open(log, "ab", buffering=0) as f:
-            while not over.wait(0.0005):
-                f.write(b"line\n")
-
-    trainer = threading.Thread(target=train)
-    trainer.start()
-    try:
+    with growing(log, run.client):
         fetched = run.bring()
-    finally:
-        over.set()
-        trainer.join()
     assert "changed while" in whys(fetched.missing)["out/log"]
     assert set(whys(fetched.missing)) == {"out/log"}
     assert log.read_bytes().startswith((run.here / "out" / "log").read_bytes())

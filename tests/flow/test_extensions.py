@@ -13,7 +13,8 @@ from pytest_wf.contrib import fineweb
 from pytest_wf.errors import InputError
 from pytest_wf.flow.extensions import Extensions, register
 from pytest_wf.project.data_contract import DataContract
-from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options, Project
 from pytest_wf.testing import write_project
 
 hookimpl = pluggy.HookimplMarker("pytest")

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_wf.console.live import News
+from pytest_wf.court.next_command import trained_again
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.evidence.records import FlowSummary
 from pytest_wf.flow.extensions import Extensions
@@ -18,9 +19,10 @@ from pytest_wf.flow.flow import Flow
 from pytest_wf.flow.phase import PhaseRecord
 from pytest_wf.flow.snapshot import start_of
 from pytest_wf.flow.state import FlowState
-from pytest_wf.flow.summary import end_of, has_failed_row, summarise
+from pytest_wf.flow.summary import end_of, following_command, has_failed_row, summarise
 from pytest_wf.project.expectations import Expectations
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 from pytest_wf.wire.rows import RowStatus
 from tests.support import good_flow as good
 from tests.support.project import ENV, write_flows
@@ -94,6 +96,13 @@ def test_a_row_is_ok_if_it_trained_and_met_what_was_expected(
     state = "failed" if failure_class == "expect" else row.state
     assert (summary.ok, summary.failure_class, summary.state) == (ok, failure_class, state)
     assert has_failed_row(make(row)) is (ok is False)
+
+
+def test_only_rows_whose_training_failed_are_said_to_be_trained_again(make: Make) -> None:
+    assert following_command(make(GOOD, HIGH)) == "wf logs high"
+    assert following_command(make(HIGH, DEAD)).startswith("pytest flows/ --wf-flow")
+    assert trained_again(["expect", "oom"]) == "trains again the rows whose training failed"
+    assert trained_again([None, "oom"]) == "trains the failed rows again"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hints import refused
+from tests.support.hints import Hint, refused
 
 
 @pytest.fixture
@@ -19,11 +19,13 @@ def ready(project: Any) -> Any:
 
 
 @pytest.mark.failure("no-such-task")
+@pytest.mark.long
 def test_a_task_that_is_not_there(ready: Any) -> None:
     refused(ready, "no-such-task", "task-status", "--id", "none").leads_on()
 
 
 @pytest.mark.failure("task-exists")
+@pytest.mark.long
 def test_a_task_whose_id_is_in_use(ready: Any) -> None:
     assert ready.wf("task-run", "--id", "mine", "--cmd", "true").returncode == 0
     assert ready.wf("task-wait", "--id", "mine").returncode == 0
@@ -33,6 +35,7 @@ def test_a_task_whose_id_is_in_use(ready: Any) -> None:
 
 
 @pytest.mark.failure("task-running")
+@pytest.mark.long
 def test_a_task_that_is_running(ready: Any, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     wait = f"until [ -e {gate} ]; do sleep 0.1; done"
@@ -79,3 +82,20 @@ def test_a_run_that_is_not_there_or_not_done(
     gate.touch()
     hint.leads_on()
     assert project.wf("fetch-run", "late").returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.failure("sweep-stopped")
+def test_a_log_of_a_sweep_that_its_user_stopped(
+    new_project: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    project = new_project(rows=(f"one,default.py,1,wait_for={gate},", "two,default.py,2,,"))
+    assert project.flow().code == 0
+    assert project.wf("sweep-stop").returncode == 0
+    said = project.wf("logs", "two", "-f").stderr
+    assert "the user has stopped campaign" in said
+    command = "pytest flows/ --wf-flow --wf-sweep=resume"
+    assert f"Continue it with `{command}`" in said
+    gate.touch()
+    Hint(project, "sweep-stopped", said, command).leads_on()

@@ -40,6 +40,7 @@ def test_a_key_that_is_corrected(
 
 
 @pytest.mark.failure("smoke-failed")
+@pytest.mark.long
 def test_a_smoke_run_that_is_corrected(project: Any) -> None:
     project.configure(SMOKE_OVERRIDES="exit=3")
     hint = halt(project, "smoke-failed", "--wf-smoke", *ALL)
@@ -50,6 +51,7 @@ def test_a_smoke_run_that_is_corrected(project: Any) -> None:
 
 
 @pytest.mark.failure("row-failed")
+@pytest.mark.long
 def test_a_row_that_is_corrected(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("good,default.py,1,,", "bad,default.py,2,exit=3,"))
     flown = project.flow(*ALL)
@@ -209,3 +211,38 @@ def test_a_file_of_others_in_the_place_of_the_config(project: Any, tmp_path: Pat
     assert mine.read_text() == "TOKEN=mine\n"
     mine.rename(tmp_path / "elsewhere.env")
     hint.leads_on()
+
+
+_ALLOWS_ANY_OVERRIDE = """\
+from pytest_wf.wire.trainer import arguments
+arguments.given_again = lambda *words: []
+"""
+
+
+@LONG
+@pytest.mark.failure("manifest")
+def test_rows_that_only_the_pod_refused(project: Any) -> None:
+    csv, conftest = project.root / "flows" / "sweep.csv", project.root / "conftest.py"
+    before = csv.read_text()
+    csv.write_text(f"{before}more,default.py,1,seed=2,\n")
+    conftest.write_text(_ALLOWS_ANY_OVERRIDE)
+    hint = halt(project, "manifest", *ALL)
+    csv.write_text(before)
+    hint.leads_on()
+
+
+_RENTS_NOTHING = """\
+from pytest_wf.pods.lium.provider import LiumProvider
+LiumProvider.can_rent = False
+"""
+
+
+@LONG
+@pytest.mark.failure("no-provider")
+def test_a_host_that_is_named_where_nothing_can_be_rented(project: Any) -> None:
+    (project.root / "conftest.py").write_text(_RENTS_NOTHING)
+    project.configure(OPS_DEFAULT_HOST="")
+    hint = halt(project, "no-provider", *ALL)
+    project.configure(OPS_DEFAULT_HOST="local")
+    hint.leads_on()
+    assert project.flow(*ALL).code == 0

@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.hints import halt
+from tests.support.hints import halt, halted
 from tests.support.sshd import Sshd
+from tests.support.waiting import until
+from tests.support.wire import Wire
+
+LIMITS = ("SSH_CONNECT_TIMEOUT_SECS", "POD_WAIT_MAX_SECS", "POD_SILENCE_MAX_SECS")
 
 
 @pytest.fixture
 def remote(project: Any, over_ssh: Callable[..., Any]) -> Any:
     """A project whose pod is the test's own SSH server."""
     over_ssh(project)
-    project.configure(SSH_CONNECT_TIMEOUT_SECS="2", POD_WAIT_MAX_SECS="2", POD_SILENCE_MAX_SECS="2")
+    project.configure(**dict.fromkeys(LIMITS, "2"))
     return project
 
 
@@ -28,6 +32,7 @@ def test_a_host_that_is_down(remote: Any, sshd: Sshd) -> None:
         hint = halt(remote, "unreachable")
     finally:
         sshd.start()
+    remote.configure(**dict.fromkeys(LIMITS, "60"))  # a login takes seconds on a slow machine
     hint.leads_on()
 
 
@@ -66,4 +71,22 @@ def test_a_login_that_runs_no_commands(
     name_host(make_sshd("ForceCommand /bin/false"))
     hint = halt(remote, "not-a-pod")
     name_host(sshd)
+    hint.leads_on()
+
+
+@pytest.mark.long
+@pytest.mark.failure("link-lost")
+def test_a_link_that_works_again(
+    project: Any, over_ssh: Callable[..., Any], wire: Wire, tmp_path: Path
+) -> None:
+    over_ssh(project, wire)
+    script, begun = tmp_path / "script.sh", tmp_path / "begun"
+    script.write_text(f"touch {begun}\nwhile [ ! -e {tmp_path}/gate ]; do sleep 0.1; done\n")
+    project.configure(POD_WAIT_MAX_SECS="2", BOOTSTRAP_SCRIPT=str(script))
+    run = project.start()
+    until(begun.exists, "the script runs")
+    wire.kill()
+    hint = halted(project, "link-lost", run.wait())
+    wire.mend()
+    (tmp_path / "gate").touch()
     hint.leads_on()

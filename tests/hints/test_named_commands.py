@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from pytest_wf.cli.main import app
+from pytest_wf.court.named_commands import with_whole_commands
 from tests.support import ROOT
 
 COMMANDS: Any = typer.main.get_command(app)
@@ -42,6 +43,14 @@ def _named(path: Path) -> list[str]:
     for text in _texts(ast.parse(path.read_text())):
         found += re.findall(r"`wf ([a-z][^`]*)`", text)
     return sorted({re.sub(r"%[sd]", "X", command) for command in found})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_message_names_a_flow_so_that_it_is_completed(path: Path) -> None:
+    """An option alone is for a command line that the user has just written."""
+    for text in _texts(ast.parse(path.read_text())):
+        left = with_whole_commands(re.sub(r"%[sd]", "X", text), {})
+        assert not re.search(r"(?:with|by|use) `?--wf-sweep=", left)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,16 @@ RESUME = ("--wf-sweep=resume", *ALL)
 
 pytestmark = pytest.mark.long
 
+#: Waits for the end of the latest campaign, and removes its records.
+_LOSE_CAMPAIGN = """\
+import json, pathlib, shutil, time
+control = pathlib.Path(wf_flow.state.project.config.ops_remote_outputs_dir, "_control")
+while json.loads((control / "workflow_state.json").read_text())["state"] != "SWEEP_COMPLETED":
+    time.sleep(0.1)
+latest = json.loads((control / "campaigns" / "latest.json").read_text())
+shutil.rmtree(control / "campaigns" / latest["campaign_id"])
+"""
+
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Path]:
@@ -109,3 +119,26 @@ def test_a_campaign_whose_records_are_damaged(project: Any) -> None:
         path.write_text("{")
     hint = halt(project, "state-unreadable", *RESUME)
     hint.leads_on()
+
+
+@pytest.mark.failure("campaign-changed")
+def test_a_pod_that_lost_its_latest_campaign(project: Any) -> None:
+    assert project.flow(*ALL).code == 0
+    project.configure(SWEEP_FORCE="1")
+    project.phase("P65", _LOSE_CAMPAIGN)
+    hint = halt(project, "campaign-changed", *ALL)
+    (project.root / "flows" / "test_mine.py").unlink()
+    hint.leads_on()
+
+
+@pytest.mark.failure("lease-lost")
+def test_a_pod_that_was_taken_over_while_its_controller_slept(gated: Any, gate: Path) -> None:
+    run = gated.start(*ALL)
+    until(lambda: _row_two_trains(gated), "row two trains")
+    run.process.send_signal(signal.SIGSTOP)
+    until(lambda: gated.wf("sweep-stop").returncode == 0, "its lease has expired", 120)
+    run.process.send_signal(signal.SIGCONT)
+    gate.touch()
+    hint = halted(gated, "lease-lost", run.wait())
+    hint.leads_on()
+    assert gated.flow(*RESUME).code == 0

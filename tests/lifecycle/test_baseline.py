@@ -74,6 +74,7 @@ def test_a_failure_leaves_a_summary(new_project: Callable[..., Any]) -> None:
     assert (project.root / "reports" / "checklist.md.last").exists()
 
 
+@pytest.mark.long
 def test_a_trainer_that_reads_stdin_eats_nothing(new_project: Callable[..., Any]) -> None:
     trainer = "import sys\nsys.stdin.read()\nprint('read it all')\n"
     project = new_project(

@@ -36,6 +36,7 @@ def trained_elsewhere(project: Any, tmp_path: Path) -> Path:
     return elsewhere
 
 
+@pytest.mark.long
 def test_a_flow_on_a_repository_that_travels_as_a_bundle(
     project: Any, trained_elsewhere: Path, tmp_path: Path
 ) -> None:

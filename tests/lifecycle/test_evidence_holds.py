@@ -64,7 +64,7 @@ def test_events_fit_their_schema_and_tell_every_side_effect_in_pairs(signed: Any
     assert ops.count("phase") == 11
     effects = [op for op in ops if op not in ("phase", "agent-start")]
     assert effects == [
-        *("flow", "connect", "lease-take", "config-sync", "ready", "bootstrap", "upload"),
+        *("flow", "connect", "lease-take", "ready", "bootstrap", "upload"),
         *("checkout", "campaign-start", "fetch-begin", "fetch-commit", "fetch-end"),
     ]
 

@@ -112,6 +112,7 @@ def test_a_row_that_breaks_its_expectations_fails_and_nothing_else_does(
     assert "not ok" in project.wf("baseline", "set", str(resumed.folder)).stderr
 
 
+@pytest.mark.long
 def test_a_baseline_of_a_good_flow_is_what_later_ones_are_held_against(
     new_project: Callable[..., Any],
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_config_edited_in_mid_flow_halts(project: Any) -> None:
 
 
 @pytest.mark.fault("F2")
+@pytest.mark.long
 def test_a_target_that_changes_halts(project: Any) -> None:
     project.phase("P45", "wf_flow.state.binding.locked = 'ssh:another'")
     _halted(project.flow(*ALL), "P45", 204)
@@ -86,10 +87,13 @@ AUDITORS = {
     "floods its output": "print('x' * 50_000_000)",
     "says nothing": "pass",
 }
+_SHORT = ("hangs", "prints prose", "floods its output")
 
 
 @pytest.mark.fault("A1", "A2", "A3", "A4")
-@pytest.mark.parametrize("how", AUDITORS)
+@pytest.mark.parametrize(
+    "how", [how if how in _SHORT else pytest.param(how, marks=pytest.mark.long) for how in AUDITORS]
+)
 def test_an_auditor_that_does_not_answer_halts(project: Any, how: str) -> None:
     script = project.root / "flows" / "auditor.py"
     script.write_text(AUDITORS[how] + "\n")
@@ -182,6 +186,7 @@ def test_a_plugin_that_breaks_the_loop_does_not_cost_a_flow_its_end(project: Any
     assert flown.record("flow.summary")["ok"] is False
 
 
+@pytest.mark.long
 def test_an_interruption_while_a_fixture_is_set_up_still_ends_well(project: Any) -> None:
     (project.root / "conftest.py").write_text(
         "import pytest\n\n@pytest.fixture\ndef moody():\n    raise KeyboardInterrupt\n"

@@ -98,6 +98,7 @@ def test_p80_names_the_run_and_the_file_and_the_other_runs_come_home_verified(od
     assert verified.returncode == 0, verified.stdout
 
 
+@pytest.mark.long
 def test_adopted_rows_that_are_here_are_not_copied_again(odd: Project) -> None:
     odd.flow("--wf-wait=true", "--wf-fetch=all")
     first = _record(odd, "names")

@@ -127,9 +127,11 @@ def test_a_host_key_that_changes_in_mid_flow_stops_it_before_anybody_logs_in(
     log = remote.outputs / "one" / "stdout.log"
     until(lambda: log.exists() and "training one" in log.read_text(), "the row trains")
     first, before = server.host_key_fingerprint, server.accepted()
+    sessions = server.sessions()
+    server.stop()  # first, so that nobody logs in to the server that has the old key
     server.new_host_key()
-    server.cut_sessions()
-    server.restart()
+    server.cut_sessions(sessions)
+    server.start()
     run.wait()
     gate.touch()
     assert run.code == 1

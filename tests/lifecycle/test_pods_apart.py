@@ -91,7 +91,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
                 "REMOTE_ENV_PATH": f"{disk}/project.env",
                 "WANDB_SETUP_SCRIPT": str(script),
                 "RUN_WANDB_SETUP": "1",
-                "POD_WAIT_MAX_SECS": "2",
+                "POD_WAIT_MAX_SECS": "15",  # a login takes seconds on a slow machine
                 "POD_SILENCE_MAX_SECS": "2",
                 "RUN_RETRIES": "0",
                 "WF_PODS_MIN": "1",
@@ -139,6 +139,10 @@ def test_rows_of_a_pod_that_is_declared_gone_in_mid_flow_run_elsewhere(fleet: Fl
     assert run.record("flow.summary")["failed_phase"] == "P40"
     assert run.record("flow.summary")["error"]["message"].startswith("pod3: ")
     assert {run_id: _starts(fleet, run_id) for run_id in ROWS} == dict.fromkeys(ROWS, 1)
+    of_gone = run.record("pods/pod2/phase.P80.evidence")
+    assert of_gone["phase_status"] == "skip", of_gone["error"]
+    assert of_gone["facts"]["skip_reason"].startswith("pod2 is gone: ")
+    assert [one["ok"] for one in run.record("flow.summary")["members"]] == [True, True, False]
 
 
 @pytest.mark.long
@@ -156,6 +160,15 @@ def test_rows_of_a_lost_pod_wait_until_it_is_declared_gone(fleet: Fleet, is_sile
     }
     assert run.record("fleet")["assignment"]["r11"] == ["pod2", 1]
     assert not fleet.on(1, "r11").exists()
+    assert run.record("pods/pod1/phase.P80.verdict")["phase_pass"], run.output
+    here = {path.parent.name for path in run.root.glob("reports/runs/*/summary.json")}
+    assert here == set(ROWS[::2])
+    assert not (run.folder / "pods/pod2/phase.P80.evidence.json").exists()
+    assert run.record("flow.summary")["failed_phase"] == "P40"
+    assert run.record("phase.P70.verdict")["phase_pass"] is False
+    for member in ("pod1", "pod2"):
+        kept = run.record(f"pods/{member}/phase.P90.evidence")
+        assert kept["facts"]["deleted"] is False and kept["flow_status"].startswith("halted by P70")
     assert verify_flow(run.folder).ok
     waiting = fleet.project.flow(*RESUME)
     assert {_states(waiting)[run_id] for run_id in ROWS[3::2]} == {"unknown"}, waiting.output

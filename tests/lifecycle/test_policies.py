@@ -40,6 +40,7 @@ def test_a_flow_says_which_control_file_is_damaged_and_goes_on(project: Any) -> 
     assert len(list(state.parent.glob("workflow_state.json.unreadable-*"))) == 1
 
 
+@pytest.mark.long
 def test_skip_on_a_pod_without_a_campaign_passes_with_nothing_to_look_at(project: Any) -> None:
     flown = project.flow("--wf-sweep=skip")
     assert flown.code == 0, flown.output
@@ -68,6 +69,7 @@ def test_fail_fast_leaves_later_rows_alone_and_halts(new_project: Callable[..., 
 
 
 @pytest.mark.fault("P13")
+@pytest.mark.long
 def test_a_run_that_takes_too_long_is_killed_and_named(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("slow,default.py,1,steps=1 sleep=600,", "good,default.py,1,,"))
     project.configure(RUN_TIMEOUT_SECS="1", RUN_KILL_GRACE_SECS="1", RUN_RETRIES="0")
@@ -118,6 +120,7 @@ def test_a_rerun_adopts_what_is_done_already(new_project: Callable[..., Any]) ->
     assert second.record("flow.summary")["counts"]["rows_ok"] == 2
 
 
+@pytest.mark.long
 def test_a_template_is_the_users_own_shell_on_the_pod(new_project: Callable[..., Any]) -> None:
     project = new_project(rows=("one,default.py,7,a=1,",))
     project.configure(

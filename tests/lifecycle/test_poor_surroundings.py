@@ -27,7 +27,9 @@ def test_without_a_home_and_under_the_c_locale_a_flow_passes(project: Any) -> No
 
 
 @pytest.mark.fault("C9")
-@pytest.mark.parametrize("limit", [64, 24, pytest.param(16, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "limit", [64, *(pytest.param(n, marks=pytest.mark.long) for n in (24, 16))]
+)
 def test_with_few_file_descriptors_a_flow_passes_or_says_so(project: Any, limit: int) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     done = _flow(project, shutil.which("prlimit") or "prlimit", f"--nofile={limit}:{limit}")
@@ -52,3 +54,16 @@ def test_without_a_place_for_temporary_files_a_flow_passes_or_says_so(project: A
     done = _flow(project, *argv, TMPDIR=None)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
+
+
+def test_a_shell_that_ignores_the_end_of_processes_makes_no_failure_a_success(project: Any) -> None:
+    auditor = project.root.parent / "auditor.sh"
+    auditor.write_text(
+        "cat > /dev/null\n"
+        """echo '{"verdict":"pass","violated_laws":[],"evidence_refs":[],"remediation":""}'\n"""
+        "exit 3\n"
+    )
+    project.configure(WF_SUBAGENT_VALIDATOR_CMD=f"sh {auditor}")
+    done = _flow(project, "bash", "-c", "trap '' CHLD; exec \"$@\"", "bash")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the auditor ended with status 3" in done.stdout

@@ -17,8 +17,12 @@ REPLACED = MOVED + "; open('reports', 'w').close()"
 @pytest.mark.fault("C8")
 @pytest.mark.parametrize(
     ("code", "harm"),
-    [("P35", MOVED), ("P35", REPLACED), ("P85", DELETED), ("P85", REPLACED)],
-    ids=["moved early", "replaced early", "deleted late", "replaced late"],
+    [
+        pytest.param("P35", MOVED, id="moved early"),
+        pytest.param("P35", REPLACED, id="replaced early", marks=pytest.mark.long),
+        pytest.param("P85", DELETED, id="deleted late", marks=pytest.mark.long),
+        pytest.param("P85", REPLACED, id="replaced late"),
+    ],
 )
 def test_a_reports_folder_that_goes_away_fails_the_flow_with_a_sentence(
     project: Project, code: str, harm: str

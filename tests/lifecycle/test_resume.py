@@ -189,10 +189,11 @@ def test_a_commit_of_config_csv_and_phases_alone_is_the_same_code(project: Any) 
     assert resumed.code == 0, resumed.output
 
 
+@pytest.mark.long
 def test_resume_without_a_campaign_says_what_to_do(project: Any) -> None:
     resumed = project.flow(*RESUME)
     assert resumed.code == 1
-    assert "--wf-sweep=start" in resumed.output
+    assert "start a sweep with `pytest flows/ --wf-flow " in resumed.output
 
 
 def test_start_refuses_while_a_campaign_runs(gated: Any) -> None:
@@ -233,6 +234,7 @@ def test_two_controllers_cannot_hold_one_pod(gated: Any) -> None:
     assert run.wait().code == 0, run.output
 
 
+@pytest.mark.long
 def test_delete_is_refused_until_results_are_here_and_then_removes_only_its_own(
     project: Any,
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,15 @@ ALL = ("--wf-wait=true", "--wf-fetch=all")
 
 
 @pytest.mark.fault("S6")
-def test_a_pod_whose_state_was_rolled_back_in_mid_flow_halts_with_both_states(project: Any) -> None:
+def test_a_pod_whose_state_was_rolled_back_in_mid_flow_halts_with_both_states(
+    new_project: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"  # until then the sweep does not end, which would write the state
+    project = new_project(rows=(f"one,default.py,1,wait_for={gate},",))
     state, kept = project.outputs / "_control" / "workflow_state.json", project.root / "kept.json"
     project.phase("P45", f"__import__('shutil').copy({str(state)!r}, {str(kept)!r})", "keep")
-    project.phase("P65", f"__import__('shutil').copy({str(kept)!r}, {str(state)!r})", "back")
+    back = f"__import__('shutil').copy({str(kept)!r}, {str(state)!r})"
+    project.phase("P65", f"{back}; open({str(gate)!r}, 'w').close()", "back")
     flown = project.flow(*ALL)
     assert flown.code == 1, flown.output
     summary = flown.record("flow.summary")

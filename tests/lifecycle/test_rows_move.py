@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pytest_wf.evidence.verify import verify_flow
 from pytest_wf.testing import write_project
 from tests.support import environment
@@ -51,12 +53,18 @@ def test_rows_of_a_busy_pod_move_to_an_idle_one_and_each_is_trained_once(tmp_pat
     assert verify_flow(run.folder).ok
 
 
-def test_rows_of_a_pod_whose_launch_fails_are_trained_by_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_rows_of_a_pod_whose_launch_fails_are_trained_by_another(
+    tmp_path: Path, waits: bool
+) -> None:
     project = _project(tmp_path, [f"r{i},default.py,{i},," for i in range(3)], WF_PODS_MIN="1")
     foreign = project.root / ".wf/pod/pod2/outputs/r1"
     foreign.mkdir(parents=True)
     (foreign / "notes.txt").write_text("not a run\n")
-    run = project.flow(*ALL)
+    run = project.flow(*ALL) if waits else project.flow()
+    if not waits:
+        assert _trained_on(run.root, "r1") == []
+        run = project.flow("--wf-sweep=resume", *ALL)
     assert run.code == 1, run.output
     assert run.record("flow.summary")["failed_phase"] == "P60"
     assert run.record("flow.summary")["counts"]["rows_ok"] == 3

@@ -202,3 +202,35 @@ def test_an_interrupted_flow_keeps_every_pod_and_resumes_with_one_attempt_a_row(
     assert resumed.code == 0, resumed.output
     summary = resumed.record("flow.summary")
     assert {row["run_id"]: row["attempts"] for row in summary["rows"]} == {"r0": 1, "r1": 1}
+
+
+#: Takes the place of a provider that names the price of its pods.
+_PRICED = """
+from pytest_wf.flow.money import spending
+from pytest_wf.flow.money.budget import PricedPod
+
+spending.priced_pod = lambda flow: PricedPod(1.0, flow.started_at)
+"""
+
+
+@pytest.mark.long
+def test_p60_estimates_a_resumed_sweep_once_from_the_rows_that_ended_earlier(
+    tmp_path: Path,
+) -> None:
+    go = tmp_path / "go"
+    rows = ["r0,default.py,0,,", *(f"r{i},default.py,{i},wait_for={go}," for i in (1, 2))]
+    project = _project(tmp_path, rows, WF_PODS="2")
+    (project.root / "conftest.py").write_text(_PRICED)
+    assert project.flow().code == 0
+    until(lambda: bool(list(project.root.glob(".wf/pod/pod?/outputs/r0/summary.json"))))
+    run = project.start(*ALL, "--wf-sweep=resume")
+    last = "pods/pod2/phase.P60.evidence"
+    ended = f"reports/flows/*/{last}.json"
+    until(lambda: len(list(project.root.glob(ended))) == 2 or run.process.poll() is not None)
+    go.touch()
+    assert run.wait().code == 0, run.output
+    (line,) = [line for line in run.output.splitlines() if "estimate: " in line]
+    assert line.startswith("wf: estimate: 2 rows to end in about ") and "by earlier rows" in line
+    assert run.record(last)["facts"]["estimate"]["line"] == line.removeprefix("wf: ")
+    others = [run.record(name)["facts"] for name in (last.replace("2", "1"), "phase.P70.evidence")]
+    assert not any("estimate" in facts for facts in others)

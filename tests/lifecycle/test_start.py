@@ -124,7 +124,7 @@ def test_a_resume_with_another_csv_names_each_row_and_the_start_that_leads_on(
     assert (verdict["code"], verdict["suggested_next_command"]) == (404, again)
     error = refused.record("phase.P60.evidence")["error"]
     assert "added: new; removed: gone; edited: bad (overrides" in error
-    assert "--wf-sweep=start" in error
+    assert f"with `{again}`, which keeps" in error
     project.trained()
     assert project.flow(*ALL).code == 0
     assert project.trained() == ["bad", "new"]

@@ -87,6 +87,7 @@ def test_a_flow_that_deletes_its_pod_fetches_the_checkpoints_first(saving: Any) 
     assert flown.record("phase.P90.evidence")["facts"]["lost"] == []
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_a_flow_left_on_a_kept_pod_stops_the_deletion_later(saving: Any) -> None:
     assert saving.flow(*START, "--wf-fetch=all").code == 0
     assert not here(saving, "one", "out", "ckpt.pt").exists()
@@ -132,6 +133,7 @@ def test_runs_of_earlier_campaigns_and_of_the_archive_stop_a_deletion_until_they
     assert project.wf("pod-delete").returncode == 0
 
 
+@pytest.mark.long
 def test_a_flow_that_deletes_its_pod_fetches_the_archive_first(project: Any) -> None:
     assert project.flow(*START, "--wf-fetch=none").code == 0
     project.configure(SWEEP_FORCE="1")

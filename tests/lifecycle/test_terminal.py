@@ -155,6 +155,7 @@ def test_what_a_flow_shows_on_a_terminal_of_80_columns(
     assert not any(re.fullmatch(r"[.s]+", line) for line in plain.screen)
 
 
+@pytest.mark.long
 def test_what_a_flow_shows_where_nothing_may_be_overwritten(
     talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_what_a_flow_shows_where_nothing_may_be_overwritten(
         assert _progress(lines, "0/2") and _progress(lines, "2/2")
 
 
+@pytest.mark.long
 def test_ten_thousand_lines_come_whole_through_a_terminal(
     talking: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_later_flow_says_the_same_and_what_was_damaged_meanwhile(
     (outputs / "own-files").rename(outputs / "moved-too")
 
 
+@pytest.mark.long
 def test_rows_that_were_not_selected_are_the_same_in_every_view(
     project: Project, trained: FlowRun
 ) -> None:
@@ -179,6 +180,7 @@ def test_rows_that_were_not_selected_are_the_same_in_every_view(
     assert project.wf("verify", str(flown.folder)).returncode == 0
 
 
+@pytest.mark.long
 def test_adopted_running_and_stopped_rows_are_the_same_in_every_view(
     project: Project, trained: FlowRun
 ) -> None:
@@ -190,6 +192,10 @@ def test_adopted_running_and_stopped_rows_are_the_same_in_every_view(
         *(kind.line for kind in kept),
         "runs,default.py,1,does=wait,,,",
         "waits,default.py,1,does=end,,,",
+    )
+    reported = str(project.outputs / "runs" / "out" / "metrics.jsonl")
+    project.phase(
+        "P65", f"import os, time\nwhile not os.path.exists({reported!r}): time.sleep(0.1)"
     )
     launched = project.flow("-v")
     expected = {kind.run_id: kind.seen for kind in kept}

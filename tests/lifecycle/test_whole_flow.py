@@ -128,6 +128,7 @@ def test_verify_says_ok_and_then_names_the_one_file_that_was_changed(
     assert "one/metrics.jsonl: changed" in told.stdout
 
 
+@pytest.mark.long
 def test_a_flow_is_still_verified_when_its_project_has_moved_on(project: Any) -> None:
     first = project.flow(*ALL)
     folder = first.folder

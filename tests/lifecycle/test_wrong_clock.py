@@ -47,10 +47,13 @@ def test_a_clock_that_is_off_and_steps_back_ends_nothing_and_reorders_nothing(
         sshd.environment += "".join(f" {name}={value}" for name, value in clock.environ.items())
         sshd.restart()
         told = project.wf("doctor")
-        assert "clock is 10800 s ahead" in told.stdout, told.stdout
+        ahead = re.search(r"clock is (\d+) s ahead", told.stdout)
+        assert ahead, told.stdout
+        # by as much less as the request took
+        assert HOURS_S - 300 < int(ahead[1]) <= HOURS_S
     else:
         project.environ = {**project.environ, **clock.environ}
-    project.configure(RUN_TIMEOUT_SECS="60", RUN_HEARTBEAT_SECS="30")
+    project.configure(RUN_TIMEOUT_SECS="300", RUN_HEARTBEAT_SECS="30")
     run = project.start(*ALL)
     log = project.outputs / "one" / "stdout.log"
     until(
@@ -63,7 +66,7 @@ def test_a_clock_that_is_off_and_steps_back_ends_nothing_and_reorders_nothing(
     for run_id in ("one", "two"):
         summary = json.loads((project.outputs / run_id / "summary.json").read_text())
         assert (summary["state"], summary["attempts"]) == ("success", 1)
-        assert 0 <= summary["duration_s"] < 60
+        assert 0 <= summary["duration_s"] < 300
     written = log if whose == "the pod's" else run.folder / "events.jsonl"
     times = re.findall(r"\d{4}-\d\d-\d\dT[\d:.]+Z", written.read_text())
     assert times != sorted(times), "the clock did step"

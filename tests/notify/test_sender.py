@@ -64,8 +64,9 @@ def test_messages_arrive_in_their_order_masked_and_made_readable(
 
 
 def test_a_variable_may_hold_several_urls_and_each_is_masked(make: Make, letterbox: Any) -> None:
-    notifier = make(HOOK_URL=f"{letterbox.url}/a {letterbox.url}/b")
-    notifier.tell("one", f"see {letterbox.url}/b")
+    a, b = letterbox.url_of("/a"), letterbox.url_of("/b")
+    notifier = make(HOOK_URL=f"{a} {b}")
+    notifier.tell("one", f"see {b}")
     notifier.close(60)
     assert sorted(message["path"][-2:] for message in letterbox.messages) == ["/a", "/b"]
     assert {message["message"] for message in letterbox.messages} == {"see [redacted]"}
@@ -105,6 +106,7 @@ def test_a_service_that_hangs_is_left_behind(make: Make, letterbox: Any, said: l
 def test_a_sender_that_died_fails_messages_and_nothing_else(
     make: Make, letterbox: Any, said: list[str]
 ) -> None:
+    letterbox.shut()  # the first one has no answer, however far it came
     notifier = make(HOOK_URL=letterbox.url)
     notifier.tell("first", "text")
     process = notifier._process
@@ -114,7 +116,7 @@ def test_a_sender_that_died_fails_messages_and_nothing_else(
     notifier.tell("second", "text")
     notifier.tell("third", "text")
     notifier.close(60)
-    assert notifier.facts()["failed"]["HOOK_URL"] + len(letterbox.messages) == 3
+    assert notifier.facts()["failed"] == {"HOOK_URL": 3}
     assert "HOOK_URL" in said[0]
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from pytest_wf.court.phases import CONTRACTS
 from pytest_wf.flow.extensions import installed
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 
 LIFECYCLE = "flows/test_lifecycle.py"
 ROW = f"{LIFECYCLE}::test_row_trains_to_its_end"
@@ -145,21 +146,6 @@ def test_the_words_of_a_selection_select_exactly_its_rows(
         words = replace(loaded, rows=rows).selection_words
         assert plan(pytester, "flows", *shlex.split(words)) == run_ids
     assert loaded.selection_words == ""
-
-
-def test_a_message_names_commands_that_select_the_same_rows(
-    pytester: pytest.Pytester, project: Path
-) -> None:
-    whole = load_project(project, Options(), {}, installed().providers())
-    one = replace(whole, rows=whole.rows[:1])
-    text = "Attach by `--wf-sweep=resume`, or `--wf-sweep=resume --wf-campaign=c-1`."
-    assert whole.selecting(text) == text
-    selecting = one.selecting(text)
-    assert selecting == (
-        'Attach by `--wf-sweep=resume -k "[one]"`, or `--wf-sweep=resume -k "[one]" '
-        "--wf-campaign=c-1`."
-    )
-    assert one.selecting(selecting) == selecting
 
 
 def test_failed_rows_are_selected_by_lf_and_come_first_with_ff(

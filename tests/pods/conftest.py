@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -70,6 +71,10 @@ class Client:
             }
         )
 
+    def of(self, server: Sshd) -> Client:
+        """The client of another server, in the same project."""
+        return Client(server, self._make, self.project)
+
     def connect(self, **keys: object) -> SshConnection:
         """Resolve and connect as a flow does."""
         config = self.config(**keys)
@@ -90,15 +95,18 @@ def client(
 # ---- Lium: a project with an account on loopback
 
 LIUM_FLOW = "f-20260102T030405Z-abc123"
+#: Long enough for a slow machine: what comes is waited for.
 LIUM_TIMING = Timing(
     poll_s=0.05,
-    settle_s=1.0,
-    delete_s=2.0,
-    schedule_s=1.0,
+    settle_s=60.0,
+    delete_s=60.0,
+    schedule_s=60.0,
     removal_in_s=300,
-    answer_s=5.0,
+    answer_s=60.0,
     requests=100_000,
 )
+#: For tests in which it does not come: the time has to run out.
+SHORT_LIUM_TIMING = replace(LIUM_TIMING, settle_s=1.0, delete_s=2.0, schedule_s=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +120,9 @@ def lium_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class LiumRenter:
     """A project with an account: what a flow would do in P10 and P90."""
 
-    def __init__(self, api: LoopbackLium, config: Config, key: Path, project: Path) -> None:
+    def __init__(
+        self, api: LoopbackLium, config: Config, key: Path, project: Path, timing: Timing
+    ) -> None:
         self.api = api
         self.config = config
         self.project = project
@@ -123,7 +133,7 @@ class LiumRenter:
         self.settings = settings
         self.provider = LiumProvider(
             lambda config, project: LiumAccount(settings, config.of("lium", LiumKeys).volume),
-            LIUM_TIMING,
+            timing,
         )
 
     @property
@@ -166,7 +176,7 @@ def lium_renter(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., LiumRenter]]:
-    """Makes renters: `behaviour`, `nodes`, and config keys in lower case."""
+    """Makes renters: `behaviour`, `nodes`, `timing`, and config keys in lower case."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("LIUM_WORKSPACE", raising=False)
@@ -174,7 +184,10 @@ def lium_renter(
     lock = threading.Lock()
 
     def make(
-        behaviour: Behaviour | None = None, nodes: list[Node] | None = None, **keys: object
+        behaviour: Behaviour | None = None,
+        nodes: list[Node] | None = None,
+        timing: Timing = LIUM_TIMING,
+        **keys: object,
     ) -> LiumRenter:
         api = LoopbackLium(nodes, behaviour)
         with lock:
@@ -182,7 +195,7 @@ def lium_renter(
             number = len(opened)
         api.__enter__()
         config = make_config(**{"lium_up_timeout_secs": 30, **keys})
-        return LiumRenter(api, config, lium_key, tmp_path / f"project{number}")
+        return LiumRenter(api, config, lium_key, tmp_path / f"project{number}", timing)
 
     yield make
     for api in opened:

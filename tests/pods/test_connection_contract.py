@@ -40,7 +40,7 @@ def python(program: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-c", program, *arguments]
 
 
-def read_all(stream: Stream, timeout_s: float = 30) -> bytes:
+def read_all(stream: Stream, timeout_s: float = 60) -> bytes:
     return b"".join(iter(lambda: stream.read(MIB, timeout_s=timeout_s), b""))
 
 
@@ -48,7 +48,7 @@ def test_adapters_keep_the_protocols(connection: Connection) -> None:
     stream = connection.start(["true"])
     assert isinstance(connection, Connection)
     assert isinstance(stream, Stream)
-    assert stream.wait(10) == 0
+    assert stream.wait(60) == 0
     stream.close()
 
 
@@ -81,7 +81,7 @@ def test_a_command_that_echoes_20_mb_of_stdin_does_not_deadlock(connection: Conn
 
 
 def test_a_command_that_ignores_its_stdin_ends_well(connection: Connection) -> None:
-    done = connection.run(["true"], stdin=b"x" * (4 * MIB), timeout_s=30)
+    done = connection.run(["true"], stdin=b"x" * (4 * MIB), timeout_s=60)
     assert done.returncode == 0
 
 
@@ -94,23 +94,23 @@ def test_a_stream_that_is_written_to_before_it_is_read_does_not_deadlock(
         stream.write(data[start : start + MIB])
     stream.close_stdin()
     assert read_all(stream) == data
-    assert stream.wait(10) == 0
+    assert stream.wait(60) == 0
     stream.close()
 
 
 @pytest.mark.parametrize("status", [0, 1, 124, 255])
 def test_exit_status_comes_back(connection: Connection, status: int) -> None:
-    assert connection.run(["sh", "-c", f"exit {status}"], timeout_s=30).returncode == status
+    assert connection.run(["sh", "-c", f"exit {status}"], timeout_s=60).returncode == status
 
 
 def test_a_program_that_is_missing_answers_127_and_names_itself(connection: Connection) -> None:
-    done = connection.run(["no-such-program-here"], timeout_s=30)
+    done = connection.run(["no-such-program-here"], timeout_s=60)
     assert done.returncode == 127
     assert "no-such-program-here" in done.stderr
 
 
 def test_a_command_that_a_signal_killed_is_never_a_success(connection: Connection) -> None:
-    done = connection.run(["sh", "-c", "kill -9 $$"], timeout_s=30)
+    done = connection.run(["sh", "-c", "kill -9 $$"], timeout_s=60)
     assert not done.ok
     assert done.returncode in (None, 137)
 
@@ -125,7 +125,7 @@ def test_arguments_arrive_byte_for_byte_whatever_a_shell_thinks_of_them(
         *("é", "語", "\u202e", "\x7f", "\x1b[0m", "'; touch /nowhere; '", "%s", "a" * 5000),
     ]
     show = "import sys; print(ascii(sys.argv[1:]))"
-    done = connection.run(python(show, *arguments), timeout_s=30)
+    done = connection.run(python(show, *arguments), timeout_s=60)
     assert done.stdout.strip() == ascii(arguments)
 
 
@@ -138,16 +138,16 @@ def test_what_is_no_argv_is_refused_before_anything_runs(
 
 
 def test_output_that_is_not_utf8_is_shown_and_raises_nothing(connection: Connection) -> None:
-    done = connection.run(["printf", r"\377ok"], timeout_s=30)
+    done = connection.run(["printf", r"\377ok"], timeout_s=60)
     assert done.stdout == "\ufffdok"
 
 
 def test_a_command_past_its_time_raises_and_the_connection_goes_on(
     connection: Connection,
 ) -> None:
-    with pytest.raises(TimeoutError, match="did not end in time"):
+    with pytest.raises(TimeoutError, match="in time"):
         connection.run(["sleep", "30"], timeout_s=1)
-    assert connection.run(["echo", "still here"], timeout_s=30).stdout == "still here\n"
+    assert connection.run(["echo", "still here"], timeout_s=60).stdout == "still here\n"
 
 
 def test_reading_past_its_time_raises_and_the_stream_goes_on(connection: Connection) -> None:
@@ -155,7 +155,7 @@ def test_reading_past_its_time_raises_and_the_stream_goes_on(connection: Connect
     with pytest.raises(TimeoutError):
         stream.read(100, timeout_s=0.2)
     stream.write(b"now\n")
-    assert stream.read(100, timeout_s=30) == b"now\n"
+    assert stream.read(100, timeout_s=60) == b"now\n"
     stream.close()
 
 
@@ -164,22 +164,22 @@ def test_waiting_past_its_time_raises_and_the_stream_goes_on(connection: Connect
     with pytest.raises(TimeoutError):
         stream.wait(0.2)
     stream.close_stdin()
-    assert stream.wait(30) == 0
+    assert stream.wait(60) == 0
     stream.close()
 
 
 def test_output_that_came_while_waiting_can_still_be_read(connection: Connection) -> None:
     stream = connection.start(python("print('x' * 3_000_000)"))
-    assert stream.wait(30) == 0
+    assert stream.wait(60) == 0
     assert len(read_all(stream)) == 3_000_001
     stream.close()
 
 
 def test_a_read_returns_as_soon_as_there_is_something(connection: Connection) -> None:
     stream = connection.start(["sh", "-c", "echo first; read x; echo $x"])
-    assert stream.read(1000, timeout_s=30) == b"first\n"
+    assert stream.read(1000, timeout_s=60) == b"first\n"
     stream.write(b"second\n")
-    assert stream.read(3, timeout_s=30) == b"sec"
+    assert stream.read(3, timeout_s=60) == b"sec"
     assert read_all(stream) == b"ond\n"
     assert stream.read(1000) == b""
     stream.close()
@@ -196,7 +196,7 @@ def test_stderr_is_drained_and_its_last_64_kib_are_kept(connection: Connection) 
 
 def test_writing_to_a_process_that_has_ended_raises_link_lost(connection: Connection) -> None:
     stream = connection.start(["true"])
-    assert stream.wait(30) == 0
+    assert stream.wait(60) == 0
     with pytest.raises(LinkLost):
         stream.write(b"x" * (4 * MIB))
     stream.close()
@@ -212,7 +212,7 @@ def test_closing_a_stream_may_be_repeated_and_ends_a_reading_process(
 
 
 def test_a_closed_connection_is_not_alive_and_starts_nothing(connection: Connection) -> None:
-    connection.run(["true"], timeout_s=30)
+    connection.run(["true"], timeout_s=60)
     assert connection.is_alive()
     connection.close()
     connection.close()
@@ -238,7 +238,7 @@ def test_many_threads_share_a_connection(connection: Connection) -> None:
 
 
 def test_commands_start_in_the_home_directory(connection: Connection) -> None:
-    done = connection.run(["sh", "-c", 'test "$PWD" = "$HOME" && echo home'], timeout_s=30)
+    done = connection.run(["sh", "-c", 'test "$PWD" = "$HOME" && echo home'], timeout_s=60)
     assert done.stdout == "home\n"
 
 

@@ -174,9 +174,13 @@ def test_what_comes_after_the_wait_for_it_was_ended_is_discarded() -> None:
 
 def test_ctrl_c_ends_the_wait_for_what_cannot_be_interrupted() -> None:
     gate = threading.Event()
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.wait()
+
     with pytest.raises(KeyboardInterrupt):
-        in_background(gate.wait, 60)
+        in_background(work, 60)
     gate.set()
 
 

@@ -17,7 +17,8 @@ from pytest_wf.evidence import chain
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.project.baseline import BASELINE, read_baseline
 from pytest_wf.project.baseline_writer import set_baseline
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 from pytest_wf.schemas import load as load_schema
 from pytest_wf.wire.files import pretty_json
 from pytest_wf.wire.redact import Redactor

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_wf.errors import InputError
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 from tests.support.project import write_flows
 
 NO_CONFIGS = "run_id,seed,overrides,notes\na,1,lr=1,\nb,2,lr=2,\n"
@@ -61,7 +62,7 @@ def test_what_is_no_module_is_no_entrypoint(tmp_path: Path, value: str) -> None:
     ("keys", "options", "expected"),
     [
         ("SMOKE_OVERRIDES='x=\"1'\n", {}, "not arguments of a program"),
-        ("SMOKE_OVERRIDES=seed=3\n", {}, '"seed=3": seed is set by the harness on each row'),
+        ("SMOKE_OVERRIDES=seed=3\n", {}, '"seed=3": seed is set by pytest-wf on each row'),
         ("", {"smoke": True}, "SMOKE_OVERRIDES: is empty, and --wf-smoke would train a whole row"),
         (
             "SMOKE_OVERRIDES=x=1\nSWEEP_DRY_RUN=1\n",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.errors import InputError
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 from tests.support.project import ENV, write_flows
 
 CSV = "run_id,config,seed,overrides,notes\nsrc,train.py,1,,\n"

@@ -391,7 +391,7 @@ def given_again(overrides: str, **values: str) -> list[str]:
 def test_a_name_that_the_harness_gives_is_refused_in_overrides(overrides: str, word: str) -> None:
     (told,) = given_again(overrides)
     assert told.startswith(f'sweep.csv:3: overrides="{word}": ')
-    assert "is set by the harness on this row's command" in told
+    assert "is set by pytest-wf on this row's command" in told
 
 
 @pytest.mark.parametrize(

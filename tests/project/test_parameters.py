@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_wf.project import parameters
-from pytest_wf.project.parameters import Value, differing, parameters_of, parse, shown, typed
+from pytest_wf.project.parameters import (
+    Value,
+    differing,
+    is_seed,
+    parameters_of,
+    parse,
+    shown,
+    typed,
+)
 
 
 @pytest.mark.parametrize(
@@ -130,3 +138,21 @@ def test_any_words_are_read_and_none_is_lost(words: list[str]) -> None:
     assert all(not isinstance(v, float) or math.isfinite(v) for v in found.values())
     assert bool(found) == bool(words)
     assert parse(shlex.join(words)) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("seed", True),
+        ("override.seed", True),
+        ("random_seed", True),
+        ("seed_everything", True),
+        ("trainer.random_state", True),
+        ("seeds_per_batch", False),
+        ("seed.size", False),
+        ("reseed", False),
+        ("lr", False),
+    ],
+)
+def test_a_seed_is_known_by_its_name(name: str, known: bool) -> None:
+    assert is_seed(name) is known

@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_wf.errors import InputError
-from pytest_wf.project.project import (
-    UNREADABLE,
-    Options,
-    Project,
-    config_sha256_now,
-    find_root,
-    load_project,
-)
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import UNREADABLE, Options, Project, config_sha256_now, find_root
 from tests.support.project import ENV, write_flows
 
 CSV = "run_id,config,seed,overrides,notes\na-1,c.py,1,,\na-2,c.py,2,,\nb-1,c.py,3,,\n"
@@ -94,7 +88,7 @@ def test_overrides_are_held_against_what_the_harness_gives_before_anything_runs(
 ) -> None:
     (root / "flows" / "sweep.csv").write_text(CSV + "c-1,c.py,4,seed=99,\nc-2,,4,,\n")
     told = problems(root)
-    assert told[0].startswith('flows/sweep.csv:5: overrides="seed=99": seed is set by the harness')
+    assert told[0].startswith('flows/sweep.csv:5: overrides="seed=99": seed is set by pytest-wf')
     assert told[1].startswith('flows/sweep.csv:6: config="": ')
     add(root, "TRAIN_COMMAND_TEMPLATE=python t.py $OVERRIDES\n")
     assert len(load(root).rows) == 5

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from pytest_wf.court.constitution import LAWS
 from pytest_wf.court.phases import CONTRACTS
@@ -384,7 +384,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(8_000)
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
         page.on("console", note("console"))
         page.on("pageerror", note("error"))
         page.on("dialog", note("dialog"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -21,6 +20,21 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def halted(halted_flow: Any) -> Path:
     return write_report([halted_flow.folder], halted_flow.page)
+
+
+@pytest.fixture
+def seeds(new_flow: Callable[..., Any], new_row: Callable[..., Any]) -> Path:
+    """Four groups of three seeds, the last of which failed twice with a great loss."""
+    flow = new_flow()
+    rows, cells = [], {}
+    for i in range(11):
+        state, value = ("failed", 1e6) if i > 8 else ("success", 0.9250449 + i // 3)
+        rows.append(new_row(f"r{i}", i, state, metrics={"val_loss": value}))
+        cells[f"r{i}"] = f"gpt2.py,{i % 3},lr={1 + i // 3}e-4"
+        flow.run(f"r{i}", [{"step": 1, "val_loss": 4.0}, {"step": 2, "val_loss": value}])
+    flow.start(rows)
+    flow.sweep(cells).end()
+    return write_report([flow.folder], flow.page)
 
 
 def counted(page: Page) -> tuple[int, int]:
@@ -112,12 +126,57 @@ def test_the_filter_narrows_table_and_curves_alike(passed: Path, open_page: Open
     assert counted(page)[0] == 1
 
 
+def test_parameters_of_failed_rows_alone_are_not_compared(passed: Path, open_page: Open) -> None:
+    page = open_page(passed)
+    page.get_by_role("button", name="failed 1").click()
+    page.locator("#parameters").scroll_into_view_if_needed()
+    expect(page.locator("#parameter-note")).to_have_text("None of the rows shown has succeeded.")
+
+
+def test_a_condition_that_is_not_complete_hides_no_row_and_is_named(
+    passed: Path, open_page: Open
+) -> None:
+    page = open_page(passed)
+    words = page.get_by_label("Filter")
+    for incomplete in ("lr>", "lr>=", "lr!", "lr<1e-", "state="):
+        words.fill(f"depth=7 {incomplete}")
+        expect(page.locator("#row-count")).to_have_text(f"2 of 7 rows; {incomplete} is incomplete")
+        assert words.get_attribute("aria-invalid") == "true"
+    words.fill("depth=7 lr<1e-3")
+    expect(page.locator("#row-count")).to_have_text("1 of 7 rows")
+    assert words.get_attribute("aria-invalid") == "false"
+
+
+def test_a_link_at_the_top_groups_rows_that_differ_only_by_their_seed(
+    seeds: Path, open_page: Open
+) -> None:
+    page = open_page(seeds)
+    page.get_by_role("link", name="show the mean of each group").click()
+    expect(page.locator("tr.group")).to_have_count(4)
+    assert page.get_by_label("Group by").input_value() == "params"
+    text = "ofGroup(columnOf('m:val_loss'), list.groups.at(-1).rows).text"
+    assert page.evaluate(text) == "all failed"
+    states = "(...states) => withoutResult(states.map((state) => ({ state })))"
+    assert page.evaluate(f"({states})('failed', 'pending')") == "none succeeded"
+    assert page.evaluate(f"({states})('pending', 'running')") == "no result"
+    assert "without the curves of 2 failed rows" in page.locator("#curve-count").inner_text()
+
+
+def test_a_failed_row_is_no_end_of_the_colours_of_the_others(seeds: Path, open_page: Open) -> None:
+    page = open_page(seeds)
+    assert page.locator("#legend").inner_text().split("\n") == [
+        *("final val_loss", "0.92504 (lowest)", "2.925", "dashed: failed")
+    ]
+    failed = "shown.lines.filter((line) => hasFailed(line.rows[0])).map((line) => line.colour)"
+    assert page.evaluate(failed) == [page.evaluate("theme.colour('quiet')")] * 2
+
+
 def test_a_group_shows_how_many_rows_failed_and_the_values_of_parameters(
     passed: Path, open_page: Open
 ) -> None:
     page = open_page(passed)
     texts = "['state', 'p:depth'].map((key) => ofGroup(columnOf(key), page.rows.slice(4)).text)"
-    assert page.evaluate(texts) == ["1 failed, 2 success", "6, 7, 8"]
+    assert page.evaluate(texts) == ["2 success, 1 failed", "6, 7, 8"]
 
 
 def test_a_row_opens_to_its_log_numbers_and_files(passed: Path, open_page: Open) -> None:
@@ -137,6 +196,7 @@ def test_a_row_opens_to_its_log_numbers_and_files(passed: Path, open_page: Open)
 
 def test_hovering_names_the_nearest_curve(passed: Path, open_page: Open) -> None:
     page = open_page(passed)
+    is_drawn(page)
     plot = page.locator("#chart .u-over")
     plot.scroll_into_view_if_needed()
     plot.hover(position={"x": 300, "y": 40})
@@ -263,6 +323,7 @@ def test_hostile_text_is_shown_and_never_run(new_flow: Callable[..., Any], open_
     flow.sweep()
     page = open_page(write_report([flow.folder], flow.page))
     page.get_by_role("button", name="r1", exact=True).click()
+    is_drawn(page)
     page.locator("#chart .u-over").hover(position={"x": 30, "y": 30})
     assert evil in page.locator(".detail").inner_text()
     assert evil in page.locator("#chart .tip").inner_text()
@@ -290,7 +351,7 @@ def test_two_sweeps_stand_in_one_plot_and_one_table(
     assert compared.all_inner_texts() == ["a\t2\t1\t-1 (-50.0%)"]
 
 
-def test_a_thousand_rows_draw_filter_and_sort_without_lag(
+def test_a_thousand_rows_are_shown_in_pages_that_follow_filter_and_order(
     new_flow: Callable[..., Any], open_page: Open
 ) -> None:
     flow = new_flow()
@@ -312,27 +373,11 @@ def test_a_thousand_rows_draw_filter_and_sort_without_lag(
     page = open_page(write_report([flow.folder], flow.page))
     assert counted(page) == (1000, 200_000)
     assert len(runs_in(page)) == 50
-    spent_ms = page.evaluate(
-        """() => {
-          const times = {};
-          const timed = (name, act) => {
-            const began = performance.now();
-            act();
-            document.body.getBoundingClientRect();
-            times[name] = performance.now() - began;
-          };
-          timed("filter", () => { view.filter = "run-00"; refresh(); });
-          timed("unfilter", () => { view.filter = ""; refresh(); });
-          timed("sort", () => document.querySelector('th[data-key="m:loss"] button').click());
-          timed("page", () => [...document.querySelectorAll("#pages button")].at(-1).click());
-          timed("hover", () => {
-            shown.plot.setCursor({ left: 300, top: 100 });
-            follow(shown.plot);
-          });
-          return times;
-        }"""
-    )
-    print(json.dumps(spent_ms))
-    # a shared machine may be busy; people notice a tenth of a second and mind a whole one
-    assert all(ms < 1_500 for ms in spent_ms.values()), spent_ms
-    assert spent_ms["hover"] < 300
+    page.locator('th[data-key="m:loss"] button').click()
+    page.locator('th[data-key="m:loss"] button').click()
+    assert runs_in(page)[0] == "run-0999"
+    page.locator("#pages button").last.click()
+    assert runs_in(page)[-1] == "run-0900"
+    page.get_by_label("Filter").fill("run-00")
+    expect(page.locator("#row-count")).to_have_text("100 of 1,000 rows")
+    assert counted(page) == (100, 20_000)

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from typer.testing import CliRunner
 
@@ -52,6 +54,49 @@ class Document(HTMLParser):
 def written(flow: Any, redactor: Redactor | None = None) -> tuple[str, Document]:
     html = write_report([flow.folder], flow.page, redactor).read_text(encoding="utf-8")
     return html, Document(html)
+
+
+def test_templates_are_compiled_once(
+    new_flow: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "compiled"))
+    compiled = []
+    compile_ = jinja2.Environment.compile
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        compiled.append(args)
+        return compile_(*args, **kwargs)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counted)
+    flow = new_flow()
+    flow.start([])
+    written(flow)
+    assert compiled
+    compiled.clear()
+    written(flow)
+    assert not compiled
+
+
+@pytest.mark.parametrize("damage", [b"", b"j2", None], ids=["empty", "short", "cut"])
+def test_a_damaged_compiled_template_is_compiled_again(
+    new_flow: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: bytes | None,
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "compiled"))
+    flow = new_flow()
+    flow.start([])
+    written(flow)
+    kept = list((tmp_path / "compiled").rglob("*.html.*"))
+    assert kept
+    whole = [path.read_bytes() for path in kept]
+    for path, content in zip(kept, whole, strict=True):
+        path.write_bytes(content[:-9] if damage is None else damage)
+    written(flow)
+    assert [path.read_bytes() for path in kept] == whole
 
 
 def evil_flow(new_flow: Callable[..., Any]) -> Any:

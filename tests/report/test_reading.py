@@ -98,6 +98,24 @@ def test_best_row_and_means_over_seeds_are_right(
     assert "mean of 3 rows" in page.evaluate("said({ line: shown.visible.at(-1), i: 0 })")
 
 
+def test_means_over_seeds_are_those_of_a_seed_among_the_overrides_too(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], open_page: Open
+) -> None:
+    cells = {
+        f"r{lr}-{seed}": f"gpt2.py,1,--lr={lr} --data-seed={seed}"
+        for lr in (1, 2)
+        for seed in (1, 3)
+    }
+    rows = [new_row(name, i, metrics={"val_loss": float(i)}) for i, name in enumerate(cells)]
+    flow = new_flow().start(rows)
+    flow.sweep(cells).end()
+    page = open_page(write_report([flow.folder], flow.page))
+    page.get_by_label("Group by").select_option(label="all parameters but seed")
+    assert cells_of(page, "p:lr") == ["1", "2"]
+    assert cells_of(page, "p:data_seed") == ["1, 3", "1, 3"]
+    assert [float(text.split()[0]) for text in cells_of(page, "m:val_loss")] == [0.5, 2.5]
+
+
 def test_correlations_and_explained_shares_are_those_of_scipy(
     sweep: tuple[Sweep, Path], open_page: Open
 ) -> None:
@@ -235,7 +253,7 @@ def test_the_best_of_an_accuracy_is_the_highest_and_has_the_strongest_colour(
         "r11",
         "rgb(10,77,160)",
     ]
-    assert "0.55 (best)" in page.locator("#legend").inner_text()
+    assert "0.55 (highest)" in page.locator("#legend").inner_text()
 
 
 def test_without_scripts_there_is_a_table(passed: Path, browser: Browser) -> None:
@@ -272,7 +290,7 @@ def test_a_running_page_loads_itself_again_and_stops_at_the_end(
     write_report([flow.folder], flow.page)
     expect(page.locator("#live")).to_have_count(0)
     assert page.locator("h1").inner_text() == "Passed"
-    assert page.locator("#row-count").inner_text() == "2 rows"
+    expect(page.locator("#row-count")).to_have_text("2 rows")
 
 
 def test_paper_has_light_colours_all_rows_and_all_parts(
@@ -289,3 +307,48 @@ def test_paper_has_light_colours_all_rows_and_all_parts(
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert len(runs_in(page)) == 50
     assert page.evaluate("theme.isDark()")
+
+
+def test_close_values_large_numbers_and_what_ended_as_nan_are_told_apart(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], open_page: Open
+) -> None:
+    flow = new_flow()
+    losses = {"a": 2.00001, "b": 2.00002, "nan": "nan", "below": "-inf"}
+    flow.start(
+        [new_row(name, i, metrics={"val_loss": v}) for i, (name, v) in enumerate(losses.items())]
+    )
+    for name in losses:
+        flow.run(name, [{"step": s, "val_loss": 0.5 if name == "nan" else 3} for s in range(2)])
+    cells = {
+        name: f"a.py,{3141592650 + i},lr={1.23451 + i / 1e5}e-5 n={10**17 + i}"
+        for i, name in enumerate(losses)
+    }
+    page = open_page(
+        write_report([flow.before_the_sweep().sweep(cells).end()], flow.page), size=(1600, 900)
+    )
+    assert cells_of(page, "m:val_loss") == ["2.00001", "2.00002", "nan", "-inf"]
+    assert cells_of(page, "p:seed")[:2] == ["3141592650", "3141592651"]
+    assert cells_of(page, "p:lr")[:2] == ["1.23451e-5", "1.23452e-5"]
+    assert cells_of(page, "p:n")[:2] == ["100000000000000000", "100000000000000001"]
+    assert "2.00001" in page.locator(".winner").inner_text()
+    # the last finite point of a run that ended otherwise is not its result
+    assert page.locator("#legend button").all_inner_texts()[-2:] == ["nan\nnan", "below\n-inf"]
+    assert ",below,success,-inf," in page.evaluate("tableAsCsv()")
+    page.get_by_label("Filter").fill("val_loss>1")
+    expect(page.locator("#row-count")).to_have_text("2 of 4 rows")
+
+
+def test_the_mean_of_curves_has_the_rows_that_the_table_has_and_says_how_many_reach_a_step(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], open_page: Open
+) -> None:
+    broken = {"ok": False, "failure_class": "expect", "reason": "expected loss<1, was 2"}
+    flow = new_flow().start([new_row("a", 0), new_row("b", 1, "failed", **broken)])
+    flow.run("a", [{"step": s, "loss": 1.0} for s in range(3)])
+    flow.run("b", [{"step": s, "loss": 2.0} for s in range(2)])
+    cells = {name: f"a.py,{i},lr=1" for i, name in enumerate("ab")}
+    flow.before_the_sweep().sweep(cells).end()
+    page = open_page(write_report([flow.folder], flow.page))
+    page.evaluate("view.group = 'params'; refresh()")
+    said = page.evaluate("[1, 2].map((i) => said({ line: shown.visible[0], i }))")
+    assert said[0].startswith("loss 1.5 ") and said[0].endswith("mean of 2 rows")
+    assert said[1].startswith("loss 1 ") and said[1].endswith("mean of 1 row")

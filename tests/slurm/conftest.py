@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_wf.agent.run.slurm import executor
 from pytest_wf.agent.sweep.cluster import queued
 from tests.support import slurm
+from tests.support.flow_project import Project
 from tests.support.login_node import login_node
 from tests.support.slurm import Slurm
 from tests.support.sweep_pod import SweepPod
@@ -48,3 +50,35 @@ def login(
     yield make
     for pod in made:
         pod.client.request("campaign-stop")
+
+
+@pytest.fixture
+def cluster_project(
+    cluster: Slurm,
+    make_sshd: Callable[..., Any],
+    new_project: Callable[..., Project],
+    tmp_path: Path,
+) -> Callable[..., Project]:
+    """Makes a project whose rows are jobs of the cluster; takes what `new_project` takes."""
+    login = make_sshd()
+    login.environment = f"SLURM_CONF={cluster.conf}"
+    login.restart()
+
+    def make(**kwargs: Any) -> Project:
+        project = new_project(**kwargs)
+        pod = tmp_path / "shared"
+        pod.mkdir()
+        project.outputs = pod / "outputs"
+        project.configure(
+            OPS_DEFAULT_HOST=f"{login.user}@{login.host}:{login.port}",
+            SSH_IDENTITY_FILE=str(login.identity_file),
+            SSH_KNOWN_HOSTS=str(login.known_hosts_file),
+            OPS_REMOTE_REPO=str(pod / "repo"),
+            OPS_REMOTE_OUTPUTS_DIR=str(project.outputs),
+            REMOTE_ENV_PATH=str(pod / "project.env"),
+            WF_ENGINE="slurm",
+            GPUS_PER_RUN="1",
+        )
+        return project
+
+    return make

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_wf.agent.run.slurm import client
 from pytest_wf.flow.operations.sweep import Sweep
+from pytest_wf.pods.patience import Patience
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from tests.support.slurm import Slurm
@@ -104,6 +106,19 @@ def test_a_failure_worth_a_retry_is_queued_again_by_its_own_job(
     assert pod.read("a/attempts/1/result.json")["failure_class"] == "oom"
 
 
+@pytest.mark.long
+def test_a_trainer_that_ends_by_sigterm_without_the_queue_is_retried_as_any_other(
+    login: Callable[..., SweepPod],
+) -> None:
+    pod = login(RUN_RETRY_ON="killed preempted")
+    pod.trainer(
+        "begun = out / 'begun'\nif begun.exists(): sys.exit(0)\nbegun.touch()\n"
+        "import signal\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    row = pod.run_to_end(make_row("a"))["a"]
+    assert (row["state"], row["attempts"]) == ("success", 2)
+
+
 def test_a_preempted_row_comes_back_once_and_ends(
     login: Callable[..., SweepPod], cluster: Slurm
 ) -> None:
@@ -112,9 +127,12 @@ def test_a_preempted_row_comes_back_once_and_ends(
     pod.start(make_row("a"))
     until(lambda: begun(pod) == ["a"], "it runs")
     high = ["-p", "high", "-w", "n1", "--gres=gpu:2", "--output=/dev/null"]
-    job = cluster.client("sbatch", "--parsable", *high, "--wrap=sleep 1").strip()
+    seen = pod.outputs / "seen"
+    waits = f"--wrap=until [ -e '{seen}' ]; do sleep 0.1; done"
+    job = cluster.client("sbatch", "--parsable", *high, waits).strip()
     until(lambda: pod.rows()["a"]["state"] == "pending", "it is preempted")
     assert pod.status()["state"] == fsm.SWEEP_RUNNING
+    seen.touch()
     until(lambda: begun(pod) == ["a", "a"], f"it comes back behind {job}")
     (pod.outputs / "go").touch()
     assert pod.ended()["ok"] == 1
@@ -260,7 +278,13 @@ def test_many_rows_are_arrays_of_at_most_a_thousand(
     assert len(asked) == -(-count // 1000)
     squeues = counted(monkeypatch, client, "tasks")
     requests = counted(monkeypatch, pod.client, "request")
-    status = Sweep(cast("PodSession", pod.client)).status()
+    session = SimpleNamespace(
+        config=SimpleNamespace(wf_expect=""),
+        project=SimpleNamespace(baseline=None, rows=[]),
+        patience=Patience(60),
+        request=pod.client.request,
+    )
+    status = Sweep(cast("PodSession", session)).status()
     assert status is not None
     assert (len(requests), len(squeues), len(status.rows)) == (1, 1, count)
     assert {row.state for row in status.rows} <= {"pending", "running"}

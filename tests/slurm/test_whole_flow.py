@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.support.flow_project import Project
-from tests.support.slurm import Slurm
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -24,38 +23,6 @@ if os.environ["RUN_ID"] == "late":
     time.sleep(600)
 open(os.path.join(os.environ["TRAIN_OUT_DIR"], "node"), "w").write(os.uname().nodename)
 """
-
-
-@pytest.fixture
-def cluster_project(
-    cluster: Slurm,
-    make_sshd: Callable[..., Any],
-    new_project: Callable[..., Project],
-    tmp_path: Any,
-) -> Callable[..., Project]:
-    """Makes a project whose rows are jobs of the cluster; takes what `new_project` takes."""
-    login = make_sshd()
-    login.environment = f"SLURM_CONF={cluster.conf}"
-    login.restart()
-
-    def make(**kwargs: Any) -> Project:
-        project = new_project(**kwargs)
-        pod = tmp_path / "shared"
-        pod.mkdir()
-        project.outputs = pod / "outputs"
-        project.configure(
-            OPS_DEFAULT_HOST=f"{login.user}@{login.host}:{login.port}",
-            SSH_IDENTITY_FILE=str(login.identity_file),
-            SSH_KNOWN_HOSTS=str(login.known_hosts_file),
-            OPS_REMOTE_REPO=str(pod / "repo"),
-            OPS_REMOTE_OUTPUTS_DIR=str(project.outputs),
-            REMOTE_ENV_PATH=str(pod / "project.env"),
-            WF_ENGINE="slurm",
-            GPUS_PER_RUN="1",
-        )
-        return project
-
-    return make
 
 
 def test_a_flow_over_ssh_runs_its_rows_as_jobs_and_brings_their_results_home(

@@ -65,7 +65,8 @@ CONFIGS = [
     env(
         "duplicate", "REPO_URL=.", "REPO_URL", "already set on line 1", "Keep one of lines 1 and 6"
     ),
-    env("built-in", "WF_POD_ROOT=/x", "WF_POD_ROOT", "built in", "OPS_REMOTE_REPO"),
+    env("built-in", "WF_MEMBER=x", "WF_MEMBER", "built in", "${WF_MEMBER}"),
+    value("WF_POD_ROOT=wf", "not an absolute path", "Begin it with '/'"),
     env("secret", "HF_TOKEN=hf_x", "HF_TOKEN", "looks like a secret", "WF_SECRET_ENV"),
     env("secret, lower case", "wandb_api_key=x", "", "a secret's name", "WF_SECRET_ENV"),
     env("secret without value", "MY_PASSWORD=", "MY_PASSWORD", "a secret", "WF_SECRET_ENV"),

@@ -13,26 +13,6 @@ from pytest_wf.court.next_command import PHASES
 from pytest_wf.wire.failures import KINDS
 from tests.support.faults import marked_tests, short
 
-#: Kinds that no test of hints produces, each with the reason.
-WITHOUT_TEST = {
-    "remote-failed": "what no other kind names: its message says what failed",
-    "lease-lost": "takes a controller that sleeps past its lease: `lifecycle/test_silent_pod.py`",
-    "link-lost": "takes a link that stays cut: `lifecycle/test_silent_pod.py`",
-    "agent-broken": "takes a pod whose agent is killed each time: `pods/rpc/test_client.py`",
-    "pod-disk": "takes a full disk of the pod: `agent/sweep/test_broken_volume.py`",
-    "manifest": "a flow refuses the CSV before it begins: `project/test_manifest.py`",
-    "no-provider": "this package brings a provider",
-    "volume": "takes a file system without locks: `agent/sweep/test_broken_volume.py`",
-    "campaign-changed": "takes a disk that was put back: `agent/sweep/test_damaged_records.py`",
-    "digest": "takes a pod that sends other bytes: `fetch/test_fetch_hostile.py`",
-    "hostile-answer": "takes a hostile pod: `fetch/test_fetch_hostile.py`",
-    "sweep-stopped": "takes a stop while a flow waits, which the flow's lease refuses:"
-    " `flow/operations/test_sweep.py`",
-    "apt": "takes a distribution that fails: `agent/setup/test_bootstrap.py`",
-    "local-disk": "takes a full disk of this machine: `faults/test_full_local_disk.py`",
-    "delete": "takes a provider that lies: `lifecycle/lium/test_lium_every_switch.py`",
-}
-
 _HEAD = """\
 <!-- made by `make docs`: change tests/support/failures.py -->
 # Errors and failure codes
@@ -52,7 +32,8 @@ command, and sees that it leads on and loses nothing.
 ## What follows a phase
 
 Where the kind of the failure has no command of its own, it is that of the phase. After a phase of
-your own it is the same flow, from P60 on a resume.
+your own it is the same flow, from P60 on a resume. After a P60 that failed before its campaign
+began it is the same flow, too.
 
 | phase | next |
 |---|---|"""
@@ -91,7 +72,7 @@ def page() -> str:
 def _row(kind: str, tests: list[str]) -> str:
     number, failure = KINDS[kind], FAILURES[kind]
     code = str(number) if number >= 100 else f"x{number}"
-    shown = "<br>".join(f"`{short(test)}`" for test in tests) or WITHOUT_TEST.get(kind, "")
+    shown = "<br>".join(f"`{short(test)}`" for test in tests)
     cells = [code, f"`{kind}`", f"{failure.cause}.", f"{failure.remedy}.", next_step(kind), shown]
     return f"| {' | '.join(cells)} |"
 

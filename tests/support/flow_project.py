@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_DEADLINE_S = 120
+from tests.support.waiting import until
+
+#: Ends what would never end; the time limit of a test mostly does that before.
+_DEADLINE_S = 500
 
 
 class FlowRun:
@@ -44,6 +48,20 @@ class FlowRun:
         """Wait for its end; the output is kept."""
         self.output += self.process.communicate(timeout=_DEADLINE_S)[0]
         return self
+
+    def wait_until_said(self, text: str) -> None:
+        """Wait until it has printed `text`; fails where it ends without."""
+        assert self.process.stdout is not None
+        fd = self.process.stdout.fileno()
+
+        def is_said() -> bool:
+            if select.select([fd], [], [], 0)[0]:
+                piece = os.read(fd, 1 << 16)
+                self.output += piece.decode(errors="replace")
+                assert piece or text in self.output, self.output
+            return text in self.output
+
+        until(is_said, f"the flow says {text!r}", _DEADLINE_S)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

@@ -45,7 +45,12 @@ class Letterbox:
     @property
     def url(self) -> str:
         """Where messages go; everything in it but the host is a secret."""
-        return f"json://{USER}:{TOKEN}@127.0.0.1:{self.port}/{PATH}"
+        return self.url_of("")
+
+    def url_of(self, place: str) -> str:
+        """The same for a place of its own; Apprise waits longer than it usually does."""
+        waits = "?cto=60&rto=60"
+        return f"json://{USER}:{TOKEN}@127.0.0.1:{self.port}/{PATH}{place}{waits}"
 
     @property
     def titles(self) -> list[str]:

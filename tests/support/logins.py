@@ -6,7 +6,6 @@ The server's ForceCommand starts the shell as sshd would: no user is made on thi
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,10 +105,8 @@ class LoggedIn:
         return AgentClient(self.connection, config_values(self.pod / "outputs", self.pod))
 
     def refusal(self) -> OperationFailed:
-        """Why there is no agent; it has to come within seconds."""
-        began = time.monotonic()
+        """Why there is no agent."""
         with pytest.raises(OperationFailed) as refused:
             self.agent()
-        assert time.monotonic() - began < 10
         assert refused.value.kind == "not-a-pod"
         return refused.value

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_wf.agent import process
 from pytest_wf.pods.base import Target
 from pytest_wf.pods.local import LocalConnection
 from tests.support.sshd import Sshd, children_of
@@ -31,8 +32,9 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._host: subprocess.Popen[bytes] | None = None
-        #: Process id of its first process.
+        #: Process id of its first process, and what else it is known by.
         self.init = 0
+        self._first: process.Identity = {}
 
     def boot(self, *, same_id: bool = False) -> None:
         """Start it, under a new boot id; under the same one, as a container that is restarted."""
@@ -47,12 +49,15 @@ class Machine:
         until(up.exists, "the machine has booted")
         children = Path(f"/proc/{self._host.pid}/task/{self._host.pid}/children").read_text()
         self.init = int(children.split()[0])
+        self._first = process.identity(self.init)
 
     def halt(self) -> None:
-        """Take its power away."""
+        """Take its power away, and wait until none of its processes is left."""
         if self._host is not None:
             self._host.kill()
             self._host.wait()
+            # the kernel ends the first process after all others
+            until(lambda: not process.is_alive(self._first), "its processes are gone")
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` on it."""

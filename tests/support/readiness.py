@@ -10,7 +10,8 @@ from typing import Any
 from pytest_wf.flow.extensions import installed
 from pytest_wf.flow.readiness.finding import Finding
 from pytest_wf.flow.readiness.local_checks import Controller
-from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options, Project
 
 #: The findings of one check: status and text with its remedy.
 Look = Callable[..., list[tuple[str, str]]]

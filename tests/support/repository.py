@@ -38,3 +38,14 @@ class Upstream:
     def head(self) -> str:
         """The commit that is checked out."""
         return self.git("rev-parse", "HEAD")
+
+
+def head_of(repo: Path) -> str:
+    """The commit that is checked out in a repository."""
+    return subprocess.check_output(["git", "-C", str(repo), "rev-parse", "HEAD"], text=True).strip()
+
+
+def bundled(upstream: Upstream, bundle: Path) -> dict[str, str]:
+    """Pack what is checked out into the file `bundle`; the arguments to check it out."""
+    upstream.git("bundle", "create", "-q", str(bundle), "HEAD")
+    return {"bundle": str(bundle), "expect_sha": upstream.head}

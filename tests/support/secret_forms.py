@@ -19,6 +19,10 @@ def _base64(before: str = "", after: str = "") -> Form:
     return lambda s: base64.b64encode((before + s + after).encode()).decode()
 
 
+def _base32(before: str = "", after: str = "") -> Form:
+    return lambda s: base64.b32encode((before + s + after).encode()).decode()
+
+
 def _wrapped(columns: int) -> Form:
     return lambda s: "\n".join(textwrap.wrap(_base64("user:" * 11, "!" * 30)(s), columns))
 
@@ -67,6 +71,19 @@ FORMS: dict[str, Form] = {
     "base64 at 64 columns": _wrapped(64),
     "base64 at 16 columns": _wrapped(16),
     "base64 at 76 columns in JSON": lambda s: json.dumps(_wrapped(76)(s)),
+    "base64 of base64": lambda s: _base64()(_base64()(s)),
+    "base64 of base64, other offsets": lambda s: _base64("x", "!")(_base64("xy", "!!")(s)),
+    "base64 of base64 for URLs": lambda s: _base64()(FORMS["base64 for URLs"](s)),
+    "base32": _base32(),
+    "base32, second offset": _base32("x", "!"),
+    "base32, third offset, in lower case": lambda s: _base32("xy", "!!")(s).lower(),
+    "base32, fourth offset, without padding": lambda s: _base32("xyz")(s).rstrip("="),
+    "base32, fifth offset": _base32("xyz!", "!!!"),
+    "ascii85": lambda s: base64.a85encode(s.encode()).decode(),
+    "ascii85, wrapped, as Adobe has it": lambda s: base64.a85encode(
+        s.encode(), wrapcol=8, adobe=True
+    ).decode(),
+    "base85": lambda s: base64.b85encode(s.encode()).decode(),
     "hex": lambda s: s.encode().hex(),
     "HEX": lambda s: s.encode().hex().upper(),
     "hex with colons": lambda s: s.encode().hex(":"),
@@ -105,6 +122,9 @@ def _bare_forms(secret: str) -> set[str]:
         whole = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
         core = whole[(0, 2, 3)[shift] : -1]
         found |= {core, core.replace("+", "-").replace("/", "_")}
+        found |= {base64.b64encode(part.encode()).decode()[:-4] for part in (core, whole)}
+    found |= {_bare(code(raw).decode()) for code in (base64.a85encode, base64.b85encode)}
+    found.add(base64.b32encode(raw).decode().rstrip("=")[:-1])
     return found
 
 

@@ -14,16 +14,17 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from pytest_wf.loopback.sshd import free_port
 from tests.support import slurm_guardian
 from tests.support.waiting import until
 
 NODES = ("n1", "n2")
 GPUS = 2
 #: A client that gets no answer gives up after so long.
-CLIENT_S = 20.0
+CLIENT_S = 60.0
 #: A job begins with a login shell, whose start-up files are this machine's and may do anything:
 #: those of pyenv wait a minute for each other. $0 is the node.
 _WITHOUT_LOGIN = """
@@ -204,7 +205,7 @@ class Slurm:
 
     def _configure(self, limits_memory: bool) -> None:
         host = socket.gethostname().partition(".")[0]
-        port, *ports = _free_ports(1 + len(NODES))
+        port, *ports = (free_port() for _ in range(1 + len(NODES)))
         for name in ("state", "spool", *(f"spool/{node}" for node in NODES)):
             (self.folder / name).mkdir()
         text = _CONF.format(
@@ -225,13 +226,3 @@ class Slurm:
         (self.folder / "gres.conf").write_text(gres)
         limits = "ConstrainRAMSpace=yes\nAllowedRAMSpace=100\n" if limits_memory else ""
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n" + limits)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        found = []
-        for _ in range(count):
-            sock = stack.enter_context(closing(socket.socket()))
-            sock.bind(("127.0.0.1", 0))
-            found.append(sock.getsockname()[1])
-        return found

@@ -6,11 +6,19 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from pytest_wf.loopback.sshd import SshdPod
+from pytest_wf.pods.ssh.connection import SshConnection
 from tests.support.waiting import until
+
+
+def works(connection: SshConnection) -> bool:
+    """Whether a command runs over `connection`, which is closed."""
+    with closing(connection):
+        return connection.run(["echo", "hello"], timeout_s=30).stdout == "hello\n"
 
 
 class Sshd(SshdPod):
@@ -70,9 +78,12 @@ class Sshd(SshdPod):
         assert self._process is not None
         return children_of(self._process.pid)
 
-    def cut_sessions(self) -> None:
-        """Kill the processes that serve connections; server and commands go on."""
-        for pid in self.sessions():
+    def cut_sessions(self, sessions: Sequence[int] | None = None) -> None:
+        """Kill the processes that serve connections; server and commands go on.
+
+        These are the `sessions` that a server had which is stopped now.
+        """
+        for pid in self.sessions() if sessions is None else sessions:
             for part in [*children_of(pid), pid]:
                 if _name(part).startswith("sshd"):
                     with suppress(ProcessLookupError):

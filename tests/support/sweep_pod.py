@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class SweepPod:
 
     def smoke(self, *rows: dict[str, Any], **args: Any) -> dict[str, Any]:
         """Do the smoke run of a start of `rows`."""
-        return self.client.request("smoke", self._start_args(rows, args), timeout_s=60)
+        return self.client.request("smoke", self._start_args(rows, args), timeout_s=200)
 
     def _start_args(self, rows: Sequence[dict[str, Any]], args: dict[str, Any]) -> dict[str, Any]:
         numbered = [{**r, "index": place} for place, r in enumerate(rows)]
@@ -143,7 +144,8 @@ class SweepPod:
             status = self.status()
             return None if status["supervisor"] == "alive" else status
 
-        found = until(over, "the supervisor has ended")
+        # the rows of some tests take half a minute where nothing else runs
+        found = until(over, "the supervisor has ended", 200)
         assert isinstance(found, dict)
         return found
 
@@ -170,6 +172,18 @@ class SweepPod:
         path = self.outputs / name
         until(path.exists, name)
         return path
+
+    @contextmanager
+    def stopped_runner(self, run_id: str) -> Iterator[None]:
+        """Meanwhile the runner of a row at work is stopped, and no time-out of the row strikes."""
+        status = self.wait_for_file(f"{run_id}/attempts/1/status.json")
+        until(lambda: read_json(str(status))["pid"], f"the trainer of {run_id} has started")
+        runner = self.read(f"{run_id}/attempts/1/pid.json")["pid"]
+        os.kill(runner, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(runner, signal.SIGCONT)
 
     def supervisor(self) -> dict[str, Any]:
         """The latest campaign's supervisor.json."""

@@ -16,7 +16,7 @@ from pytest_wf.wire.ownership import MARKER
 from tests.support import views
 from tests.zoo.trainer import FOLDER, Trainer, trainers
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 HEADER = "run_id,config,seed,overrides,notes,timeout_secs\n"
 #: A trainer whose name ends in 'pipe' is the first part of a pipeline.
@@ -35,7 +35,7 @@ def zoo(new_project: Callable[..., Any], tmp_path: Path) -> Any:
     project.configure(
         TRAIN_COMMAND_TEMPLATE=f"'{TEMPLATE.format(elsewhere=elsewhere)}'",
         RUN_RETRIES="0",
-        RUN_LINGER_SECS="2",
+        RUN_LINGER_SECS="4",
         RUN_HEARTBEAT_SECS="6",
         RUN_KILL_GRACE_SECS="1",
         FETCH_INCLUDE_CHECKPOINTS="1",

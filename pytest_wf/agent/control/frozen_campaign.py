@@ -177,7 +177,8 @@ def _gone(settings: Settings, campaign_id: str) -> Refusal:
         "campaign-changed",
         "%s; its latest is %s, of %s" % (message, now.campaign_id, now.created_at),
         "Its disk may have been put back to an earlier state: continue that one with "
-        "`--wf-sweep=resume`, or start a new one with `--wf-sweep=start`.",
+        "`--wf-sweep=resume --wf-campaign=%s`, or start a new one with `--wf-sweep=start`."
+        % now.campaign_id,
         {"campaign_id": now.campaign_id},
     )
 

@@ -124,7 +124,7 @@ class Settings(Mapping[str, str]):
         return os.path.join(self.tasks, task_id)
 
     def run_dir(self, run_id: str) -> str:
-        """The run directory of a row: the harness's files, and the trainer's in ``out/``."""
+        """The run directory of a row: pytest-wf's files, and the trainer's in ``out/``."""
         return os.path.join(self.outputs, run_id)
 
     def durable_out(self, run_id: str) -> str:

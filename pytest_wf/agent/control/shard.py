@@ -52,7 +52,7 @@ class Shard(NamedTuple):
     sources: Mapping[str, str] = {}
     #: Rows whose owner is not known, as a file about them is damaged, and the reasons.
     unreadable: Mapping[str, str] = {}
-    #: The members that the campaign was frozen for; none if that is not recorded.
+    #: The members that may have the campaign; none if that is not recorded.
     members: Tuple[str, ...] = ()
 
     def has(self, run_id: str) -> bool:
@@ -89,7 +89,7 @@ def of(campaign: Campaign) -> Optional[Shard]:
         for name in _names(os.path.join(campaign.folder, kind))
     )
     known = _known.get(campaign.folder)
-    if known is None or known[0] != names:
+    if known is None or known[0] != names or known[1].members != campaign.members:
         known = (names, _folded(campaign, names))
         _known.clear()
         _known[campaign.folder] = known
@@ -132,6 +132,19 @@ def asked_for(args: Args, all_rows: List[Row]) -> Optional[Shard]:
     if found.owners.keys() != {row.run_id for row in all_rows}:
         raise Refusal("manifest", "the assignment is not one of the manifest's rows")
     return found
+
+
+def record_members(campaign: Campaign, args: Args) -> None:
+    """Record the ``members`` of a launch, if it names them and some have refused the campaign.
+
+    Raises Refusal 'manifest' if they cannot be read.
+    """
+    try:
+        members = assignment.read_members(args.get("members"))
+    except Malformed as e:
+        raise Refusal("manifest", str(e)) from None
+    if campaign.member in members and set(members) < set(campaign.members):
+        campaign._replace(members=members).save()
 
 
 def _folded(campaign: Campaign, names: FrozenSet[str]) -> Shard:

@@ -2,9 +2,9 @@
 
 import os
 import stat as modes
-from typing import Dict, List, Set
+from typing import Dict, Iterator, List, Set
 
-from pytest_wf.agent.control import created_paths, frozen_campaign, state
+from pytest_wf.agent.control import created_paths, frozen_campaign, removal, state
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import created_data
@@ -15,7 +15,7 @@ from pytest_wf.agent.tasks.operations import stop_task
 from pytest_wf.wire import fsm
 from pytest_wf.wire.files import COPY
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file, is_foreign_folder
+from pytest_wf.wire.ownership import MARKER, POD_CONFIG, is_foreign_file, is_foreign_folder
 
 
 def delete(session: Session, args: Args) -> Result:
@@ -86,32 +86,74 @@ class _Sweep:
         self._env_path = created_paths.real(settings.env_path)
         self.kept: Dict[str, str] = {}
         self.files = 0
+        #: The folders that cannot go, as something in them remains.
+        self._needed: Set[str] = set()
+        #: The folders with a record of who made them; it goes last, with the folder: without it a
+        #: later deletion would not remove what is left.
+        self._marked: Set[str] = set()
 
-    def remove(self, path: str) -> bool:
-        """Remove `path`; whether it is gone. What remains is in `kept`, with the reason."""
+    def remove(self, path: str) -> None:
+        """Remove `path`. What remains is in `kept`, with the reason."""
+        folders: List[str] = []
+        self.files += removal.unlink_all(self._found_at(path, folders), self._keep_failed)
+        for folder in reversed(folders):
+            if folder not in self._needed:
+                self._remove_folder(folder)
+
+    def _found_at(self, path: str, folders: List[str]) -> Iterator[str]:
+        """The files at `path` that are to be removed; the folders are added to `folders`."""
+        waiting = [path]
+        while waiting:
+            path = waiting.pop()
+            try:
+                is_folder = modes.S_ISDIR(os.lstat(path).st_mode)
+                if self._stays(path):
+                    continue
+                if is_folder:
+                    waiting += [os.path.join(path, name) for name in os.listdir(path)]
+                    folders.append(path)
+                elif os.path.basename(path) == MARKER:
+                    self._marked.add(os.path.dirname(path))
+                else:
+                    yield path
+            except FileNotFoundError:
+                pass
+            except OSError as e:
+                self._keep_failed(path, e)
+
+    def _stays(self, path: str) -> bool:
+        """Whether `path` is not to be removed."""
+        if path in self._spared:
+            self._need(os.path.dirname(path))
+        elif path in self._mounts:
+            self._keep(path, "it is a mount point")
+        elif self._is_foreign(path):
+            self._keep(path, "pytest-wf did not make it")
+        else:
+            return False
+        return True
+
+    def _remove_folder(self, path: str) -> None:
         try:
-            info = os.lstat(path)
-            if path in self._spared:
-                return False
-            if path in self._mounts:
-                self.kept[path] = "it is a mount point"
-                return False
-            if self._is_foreign(path):
-                self.kept[path] = "pytest-wf did not make it"
-                return False
-            if modes.S_ISDIR(info.st_mode):
-                whole = [self.remove(os.path.join(path, name)) for name in os.listdir(path)]
-                if all(whole):
-                    os.rmdir(path)
-                return all(whole)
-            os.unlink(path)
-            self.files += 1
+            if path in self._marked:
+                os.unlink(os.path.join(path, MARKER))
+            os.rmdir(path)
         except FileNotFoundError:
             pass
         except OSError as e:
-            self.kept[path] = str(e.strerror)
-            return False
-        return True
+            self._keep_failed(path, e)
+
+    def _keep_failed(self, path: str, error: OSError) -> None:
+        self._keep(path, str(error.strerror))
+
+    def _keep(self, path: str, why: str) -> None:
+        self.kept[path] = why
+        self._need(os.path.dirname(path))
+
+    def _need(self, folder: str) -> None:
+        while folder not in self._needed:
+            self._needed.add(folder)
+            folder = os.path.dirname(folder)
 
     def _is_foreign(self, path: str) -> bool:
         if path == self._env_path:

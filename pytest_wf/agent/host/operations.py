@@ -5,7 +5,7 @@ import binascii
 import os
 import re
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 from pytest_wf.agent.control import (
     control_files,
@@ -20,16 +20,21 @@ from pytest_wf.agent.control import (
 from pytest_wf.agent.control.request import Args, Operation, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.host import delete
+from pytest_wf.agent.results import run_listing
 from pytest_wf.agent.setup import bootstrap, checkout, probe
 from pytest_wf.agent.sweep import readiness, status
+from pytest_wf.agent.sweep.inventory import trained_commits
 from pytest_wf.wire import fsm, operations, ownership, podenv
 from pytest_wf.wire.files import read_bytes, sha256_bytes, write_atomic
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.states import DRY_RUN, ROW_ENDED
 
 #: How much of the state's history `state` shows.
 SHOWN_HISTORY = 20
 #: Seconds that the supervisor of a sweep without open rows has to end.
 _TO_REST_S = 5.0
+#: The most runs that `fetch-begin` lists.
+_LISTED_RUNS = 20
 
 _PUT_NAME = re.compile(r"(?:_manifests|_control/evidence)(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
@@ -39,15 +44,23 @@ def show_state(session: Session, _args: Args) -> Result:
 
     A sweep without a process does not keep the state at SWEEP_RUNNING.
     """
-    _reconcile(session)
+    _reconcile(session.settings, session.write_nothing)
     return _state(session)
 
 
-def _reconcile(session: Session) -> None:
-    if session.write_nothing:
+def state_now(settings: Settings, write_nothing: bool) -> Optional[str]:
+    """The pod's state as `show_state` gives it; None if it cannot be read."""
+    try:
+        return state.read_state(settings).state if write_nothing else status.state_now(settings)
+    except (Refusal, OSError):
+        return None
+
+
+def _reconcile(settings: Settings, write_nothing: bool = False) -> None:
+    if write_nothing:
         return
     try:
-        status.reconcile(session.settings)
+        status.reconcile(settings)
     except (Refusal, OSError):
         pass  # neither an unreadable campaign nor a full disk hides the state
 
@@ -114,29 +127,55 @@ def _is_no_text(path: str) -> bool:
 
 
 def ready(session: Session, args: Args) -> Result:
-    """The pod answers: INIT and POD_TERMINATED become POD_READY, any other state stays."""
+    """Write the config; INIT and POD_TERMINATED become POD_READY, any other state stays.
+
+    The answer has the pod's facts (`probe`), the config's place and digest, and with ``commits``
+    those of the runs on the pod; null if they cannot be listed.
+    """
     settings = session.settings
-    _reconcile(session)
+    facts, config = probe.probe(session, {}), config_sync(session, {})
+    _reconcile(settings)
     before = state.require(settings, "pod-status")
     if before.state in (fsm.INIT, fsm.POD_TERMINATED):
         flow_id = str(args.get("flow_id", ""))
         state.move(settings, "pod-status", fsm.POD_READY, "the pod answers", flow_id)
-    return _state(session)
+    config_facts = {"config_path": config["path"], "config_sha256": config["sha256"]}
+    commits = _trained_commits(settings) if args.get("commits") is True else None
+    return dict(_state(session), probe=facts, trained_commits=commits, **config_facts)
 
 
-def fetch_begin(session: Session, _args: Args) -> Result:
+def _trained_commits(settings: Settings) -> Optional[List[str]]:
+    try:
+        return trained_commits(settings)
+    except OSError:
+        return None
+
+
+def fetch_begin(session: Session, args: Args) -> Result:
     """Set ARTIFACTS_FETCHING during a fetch; before and during a sweep the state stays.
 
-    On a full disk it stays too, and ``unwritten`` says so: the results can still be fetched.
+    On a full disk it stays too, and ``unwritten`` says so: the results can still be fetched. With
+    ``status``, the answer has the status of the latest campaign as ``campaign`` and, if they are
+    few, the contents of the rows that have ended as ``listing``; without a campaign nothing is
+    done.
     """
     settings = session.settings
-    _reconcile(session)
+    found = _campaign_to_fetch(session) if args.get("status") is True else {}
+    _reconcile(settings)
     before = state.require(settings, "fetch")
     unwritten = ""
     stays = fsm.COMMANDS["fetch"].stays_in | {fsm.SWEEP_RUNNING, fsm.ARTIFACTS_FETCHING}
     if before.state not in stays:
         unwritten = _move(settings, fsm.ARTIFACTS_FETCHING, "results are being fetched")
-    return dict(_state(session), unwritten=unwritten)
+    return dict(_state(session), unwritten=unwritten, **found)
+
+
+def _campaign_to_fetch(session: Session) -> Result:
+    campaign = status.campaign(session, {})
+    ended = [row["run_id"] for row in campaign["rows"] if row["state"] in ROW_ENDED - {DRY_RUN}]
+    if len(ended) > _LISTED_RUNS:
+        return {"campaign": campaign}
+    return {"campaign": campaign, "listing": run_listing.listing(session, {"run_ids": ended})}
 
 
 def fetch_end(session: Session, args: Args) -> Result:
@@ -166,7 +205,7 @@ def _at_rest(session: Session) -> state.State:
     """The pod's state, after waiting for the supervisor of a sweep whose rows have all ended."""
     deadline = time.monotonic() + _TO_REST_S
     while True:
-        _reconcile(session)
+        _reconcile(session.settings)
         found = state.read_state(session.settings)
         if found.state != fsm.SWEEP_RUNNING or time.monotonic() > deadline:
             return found
@@ -185,7 +224,18 @@ def _move(settings: Settings, to: str, reason: str) -> str:
 
 
 def put(session: Session, args: Args) -> Result:
-    """Keep a copy of a record on the pod, under ``_manifests/`` or ``_control/evidence/``."""
+    """Keep a copy of a record on the pod, under ``_manifests/`` or ``_control/evidence/``.
+
+    With ``drop`` the lease is released afterwards, even if the copy cannot be kept.
+    """
+    try:
+        return _keep_copy(session, args)
+    finally:
+        if args.get("drop") is True:
+            lease.drop(session.settings, session.token)
+
+
+def _keep_copy(session: Session, args: Args) -> Result:
     name, data = args.get("name"), args.get("data")
     if not isinstance(name, str) or _PUT_NAME.fullmatch(name) is None:
         raise Refusal("agent-broken", "%r is not a name for a copy of evidence" % (name,))
@@ -239,4 +289,5 @@ OPERATIONS: Dict[str, Operation] = {
     operations.DELETE: delete.delete,
     operations.BOOTSTRAP: bootstrap.bootstrap,
     operations.CHECKOUT: checkout.checkout,
+    operations.HAS_COMMIT: checkout.has_commit,
 }

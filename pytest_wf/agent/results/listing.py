@@ -9,7 +9,7 @@ trackers keep saved files, and their own logs, as links.
 import errno
 import os
 import stat
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from pytest_wf.agent.control.settings import TRACKERS
 from pytest_wf.wire import ids, packs
@@ -31,6 +31,8 @@ _KINDS = {
 Announced = Tuple[str, int, int]
 #: Path of what cannot be sent, its size, and why.
 Odd = Tuple[str, int, str]
+#: An absolute path at which the trainer had a folder of the run, and its path in the run directory.
+Earlier = Tuple[str, str]
 
 
 class Contents(NamedTuple):
@@ -46,13 +48,16 @@ class Contents(NamedTuple):
     holes: int
 
 
-def contents_of(root: str) -> Contents:
-    """What the directory `root` holds. Never raises for what it finds."""
+def contents_of(root: str, earlier: Sequence[Earlier] = ()) -> Contents:
+    """What the directory `root` holds. Never raises for what it finds.
+
+    A link with the absolute path of an `earlier` place leads to the same file in `root`.
+    """
     found = Contents([], [], [], [], 0)
     if os.path.islink(root) or not os.path.isdir(root):
         what = "a link" if os.path.islink(root) else "not a directory"
         return found._replace(odd=[(".", 0, "the run directory is %s" % what)])
-    walk = _Walk(root)
+    walk = _Walk(root, earlier)
     waiting = [""]
     while waiting:
         waiting += walk.folder(waiting.pop())
@@ -62,9 +67,10 @@ def contents_of(root: str) -> Contents:
 class _Walk:
     """Lists one run directory, a folder at a time."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, earlier: Sequence[Earlier]) -> None:
         self._root = os.fsencode(root)
         self._real = os.path.realpath(self._root)
+        self._earlier = earlier
         self._found = Contents([], [], [], [], 0)
         self._holes = 0
 
@@ -127,6 +133,9 @@ class _Walk:
         try:
             leads_to = os.readlink(link).decode("utf-8", "surrogateescape")
             inside = _inside(self._real, os.path.realpath(link))
+            if inside is None:
+                link = self._moved(leads_to) or link
+                inside = _inside(self._real, os.path.realpath(link))
             found = os.stat(link)
         except OSError as e:
             # what a link out of the run leads to may be on a disk that is not mounted now
@@ -142,6 +151,14 @@ class _Walk:
             self._found.links.append((path, inside))
         else:
             self._odd(path, 0, packs.LINK_TO % _kind(found.st_mode))
+
+    def _moved(self, leads_to: str) -> Optional[bytes]:
+        """Where the target of an absolute link is now, if the run was moved or copied with it."""
+        for place, path in self._earlier:
+            if (leads_to + "/").startswith(place + "/"):
+                below = (path + leads_to[len(place) :]).lstrip("/")
+                return os.path.join(self._real, _os_name(below))
+        return None
 
     def _odd(self, path: str, size: int, why: str) -> None:
         self._found.odd.append((path, size, why))

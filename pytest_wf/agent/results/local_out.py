@@ -19,7 +19,7 @@ _TIME_NS = 10**9
 
 
 def beside(local: str, what: str) -> str:
-    """The path of a file about the directory `local`, as the harness writes nothing into that."""
+    """The path of a file about the directory `local`, as pytest-wf writes nothing into that."""
     root, name = os.path.split(local)
     return os.path.join(root, ".%s.%s" % (name, what))
 

@@ -31,7 +31,7 @@ from pytest_wf.agent.run.watch.stall_watchdog import StallWatchdog, oom_kills
 from pytest_wf.agent.run.watch.throughput import Throughput
 from pytest_wf.wire import environment
 from pytest_wf.wire.assignment import NO_ASSIGNMENT
-from pytest_wf.wire.files import canonical_json, parse_json, write_atomic, write_json
+from pytest_wf.wire.files import canonical_json, parse_json, remove_file, write_atomic, write_json
 from pytest_wf.wire.messages import MAX_LINE_BYTES
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Row
@@ -351,7 +351,7 @@ class Attempt(Runner):
             os.link(path, shown + ".new")
             os.replace(shown + ".new", shown)
         except OSError:
-            child_process.remove(shown)
+            remove_file(shown)
         return log
 
     def _publish_log(self) -> None:

@@ -133,14 +133,6 @@ def give_reserve(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def remove(path: str) -> None:
-    """Remove a file, if it is there."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
 def shell_status(status: int) -> int:
     """An exit status as shells report it: 128 and the number of the signal that ended it."""
     return 128 - status if status < 0 else status

@@ -5,21 +5,20 @@ summary. A training that ended well is not repeated because its runner died afte
 """
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from pytest_wf.agent import process
-from pytest_wf.agent.run import exit_status, failure_class, findings, mirror
+from pytest_wf.agent.run import exit_status, failure_class, mirror
 from pytest_wf.agent.run.child_process import shell_status
 from pytest_wf.agent.run.exit_status import Exit
-from pytest_wf.agent.run.metrics.merge import MergedValues
-from pytest_wf.agent.run.metrics.out_files import FOUND_BEFORE
-from pytest_wf.agent.run.metrics.record import MetricsRecord
-from pytest_wf.agent.run.metrics.sources import RunMetrics
 from pytest_wf.agent.run.run_dir import HARMED, JUDGED, RowDir, Unreadable, read_object
 from pytest_wf.wire.files import write_json
 from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.rows import SCHEMA, Note, RunResult
 from pytest_wf.wire.states import FAILED, SUCCESS
+
+if TYPE_CHECKING:
+    from pytest_wf.agent.run.metrics.merge import MergedValues
 
 _DIED = Note("runner-died", "written by the supervisor because the runner died")
 _TAIL_BYTES = 256 * 1024
@@ -89,6 +88,8 @@ def record(here: RowDir, number: int, exited: Optional[Exit], left: List[int]) -
     else:
         result.update(_judged(here, number, exited, status))
         if exited is not None:
+            from pytest_wf.agent.run import findings  # see `_metrics`
+
             values = _metrics(here, number)
             result["metrics"] = values.summary()
             result["extremes"] = {name: e.as_json() for name, e in values.extremes().items()}
@@ -140,8 +141,13 @@ def _bring_home(here: RowDir) -> str:
     return mirror.Mirror(here.campaign, here.row).copy(is_last=True) or ""
 
 
-def _metrics(here: RowDir, number: int) -> MergedValues:
+def _metrics(here: RowDir, number: int) -> "MergedValues":
     """The metrics, read once more: the runner may have died before it read the last ones."""
+    # imported here: they take a third of the start of a server, which rarely needs them
+    from pytest_wf.agent.run.metrics.out_files import FOUND_BEFORE
+    from pytest_wf.agent.run.metrics.record import MetricsRecord
+    from pytest_wf.agent.run.metrics.sources import RunMetrics
+
     found = MetricsRecord(here.metrics_path, number)
     found.begin()
     settings = here.campaign.settings

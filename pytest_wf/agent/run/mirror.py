@@ -1,7 +1,7 @@
 """RUN_OUT_MODE=local_sync: the trainer's folder on a fast local disk, mirrored to the durable one.
 
 A mirror adds and replaces files; those that only the durable side has stay, since an empty local
-directory usually means a fresh pod. The harness writes nothing into the local directory: a file
+directory usually means a fresh pod. pytest-wf writes nothing into the local directory: a file
 beside it records its owner.
 """
 
@@ -15,7 +15,7 @@ from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.results import local_out
 from pytest_wf.agent.results.listing import contents_of
-from pytest_wf.wire.files import write_atomic
+from pytest_wf.wire.files import move_into, write_atomic
 from pytest_wf.wire.ownership import NotOurs, is_within
 from pytest_wf.wire.rows import Row
 
@@ -145,15 +145,9 @@ def failure_class(why: str) -> str:
 
 
 def _move_aside(local: str, owner: str) -> None:
-    root, name = os.path.split(local)
-    folder = os.path.join(root, "_archive", owner)
+    folder = os.path.join(os.path.dirname(local), "_archive", owner)
     os.makedirs(folder, exist_ok=True)
-    place = os.path.join(folder, name)
-    count = 1
-    while os.path.lexists(place):
-        count += 1
-        place = os.path.join(folder, "%s.%d" % (name, count))
-    os.rename(local, place)
+    move_into(folder, local)
 
 
 def _rsync(source: str, target: str, lock: str) -> Optional[str]:

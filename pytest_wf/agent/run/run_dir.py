@@ -1,6 +1,6 @@
 """A row's directory: its attempts, how each one ended, and how the row itself ended.
 
-The harness writes here, and the trainer only into ``out/``, which it may empty or replace.
+pytest-wf writes here, and the trainer only into ``out/``, which it may empty or replace.
 ``attempts/<n>/result.json`` ends an attempt and ``summary.json`` ends the row: each is written
 whole or not at all, and nothing has ended before. When a resume runs an ended row again, its
 summary moves to the attempt that it judged, and the numbers of attempts go on.
@@ -15,7 +15,7 @@ from pytest_wf.agent.control import recipe
 from pytest_wf.agent.control.frozen_campaign import Campaign
 from pytest_wf.agent.results.logs import last_attempt
 from pytest_wf.agent.run.executor import Handle, executor_of
-from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.files import BadJson, read_json, remove_file, write_json
 from pytest_wf.wire.ownership import is_our_folder, mark
 from pytest_wf.wire.rows import Malformed, Row, RunResult, extremes_in, notes_in, sources_in
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
@@ -181,10 +181,7 @@ class RowDir:
         number = int(result["attempt"])
         body = summary_of(self.campaign, self.row, result)
         write_json(self.attempt(number, "summary.json"), body.as_json())
-        try:
-            os.unlink(self.summary_path)
-        except FileNotFoundError:
-            pass
+        remove_file(self.summary_path)
 
 
 def _unlock(path: str) -> bool:

@@ -8,11 +8,14 @@ from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import journal, locks
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.results import logs
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.wire.files import read_json, write_json
 from pytest_wf.wire.messages import Refusal
 
 _GRACE_S = 5.0
+#: The most of an operation's log that its answer carries.
+_LOG_BYTES = 1 << 18
 
 
 def attend(session: Session, op: str, args: Args) -> Result:
@@ -33,7 +36,7 @@ def attend(session: Session, op: str, args: Args) -> Result:
         # checked after the process: one that ends in between has written its answer
         stored = journal.answer(where)
         if stored is not None:
-            return journal.result_of(stored)
+            return _with_log(session, journal.result_of(stored))
         if not alive:
             return journal.result_of(_fallen(settings, id, where, op))
         size = os.path.getsize(log) if os.path.exists(log) else 0
@@ -41,6 +44,17 @@ def attend(session: Session, op: str, args: Args) -> Result:
             told = size
             session.say({"log_op_id": id, "line": StepLog(log).last_line()})
         journal.wait_until(lambda: _has_ended(where), 0.5, 0.01)
+
+
+def _with_log(session: Session, result: Result) -> Result:
+    """The result with the first part of its log, as `log` answers it, if the result names one."""
+    if "log_op_id" not in result:
+        return result
+    asked = {"op_id": result["log_op_id"], "max_bytes": _LOG_BYTES}
+    try:
+        return dict(result, log=logs.log(session, asked))
+    except Refusal:  # none of its commands printed anything
+        return dict(result, log={"data": "", "offset": 0, "size": 0})
 
 
 def cancel(session: Session, args: Args) -> Result:

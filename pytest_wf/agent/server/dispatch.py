@@ -15,11 +15,13 @@ from pytest_wf.agent import forks, process
 from pytest_wf.agent.control import clock, control_files, created_paths, journal, lease
 from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
+from pytest_wf.agent.host.operations import state_now
 from pytest_wf.agent.server import detached
 from pytest_wf.agent.server.operations import OPERATIONS
 from pytest_wf.wire import messages, operations, podenv, user
 from pytest_wf.wire.files import BadJson, parse_json, read_bytes
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import is_within
 from pytest_wf.wire.process import boot_id
 
 #: Seconds between beats while a request is under way.
@@ -73,18 +75,21 @@ class Server:
             self._send(messages.refusal("", Refusal("agent-broken", "not a request")))
             return
         if op == operations.OPEN:
-            self._answer(id, lambda: self._open(args))
+            self._answer(id, lambda: self._open(args), with_states=False)
             return
         thread = threading.Thread(
-            target=self._answer, args=(id, lambda: self._perform(id, op, args, token)), daemon=True
+            target=self._answer,
+            args=(id, lambda: self._perform(id, op, args, token), request.get("states") is True),
+            daemon=True,
         )
         rules = operations.OPERATIONS.get(op)
         if rules is not None and rules.journalled and not rules.detached:
             self._changing = [t for t in self._changing if t.is_alive()] + [thread]
         thread.start()
 
-    def _answer(self, id: str, work: Callable[[], Result]) -> None:
+    def _answer(self, id: str, work: Callable[[], Result], with_states: bool) -> None:
         self._under_way[id] = self._under_way.get(id, 0) + 1
+        before = self._state() if with_states else None
         try:
             line = messages.answer(id, work())
         except Exception as e:  # noqa: BLE001 - the controller must learn of it
@@ -97,7 +102,14 @@ class Server:
             if finding not in self._said:
                 self._said.add(finding)
                 self._send(messages.event(id, {"finding": finding}))
+        if with_states:
+            self._send(messages.event(id, {"states": [before, self._state()]}))
         self._send(line)
+
+    def _state(self) -> Optional[str]:
+        if self._settings is None:
+            return None
+        return state_now(self._settings, process.is_in_memory())
 
     def _perform(self, id: str, op: str, args: Args, token: Optional[int]) -> Result:
         settings = self._settings
@@ -138,6 +150,7 @@ class Server:
         self._settings = settings
         return {
             "host": os.uname().nodename,
+            "os": os.uname().sysname,
             "user": user.name(),
             "uid": os.getuid(),
             "pid": os.getpid(),
@@ -150,9 +163,9 @@ class Server:
         """Record the directory that the launcher created, which was not possible before it ran."""
         if not self._created:
             return
-        if _is_within(settings.outputs, self._created):
+        if is_within(settings.outputs, self._created):
             created_paths.record(settings, settings.outputs)
-        elif _is_within(self._created, settings.outputs):
+        elif is_within(self._created, settings.outputs):
             created_paths.record(settings, self._created)
         self._created = ""
 
@@ -191,7 +204,3 @@ def serve_main(words: List[str], _stdin: BinaryIO) -> int:
     forks.keep_helper()
     Server(0, out, words[0] if words else "").run()
     return 0
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

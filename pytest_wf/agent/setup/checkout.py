@@ -19,6 +19,7 @@ from pytest_wf.agent.setup import (
     data_link,
     git_locks,
     install,
+    same_code,
     torch_check,
     virtualenv,
     worktree,
@@ -27,9 +28,9 @@ from pytest_wf.agent.setup.git import SHOWN_PATHS, Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.setup.user_commands import UserCommands
 from pytest_wf.wire import fsm
-from pytest_wf.wire.files import BadJson, read_json, write_json
+from pytest_wf.wire.files import BadJson, read_json, remove_file, write_json
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import NotOurs, is_our_folder, mark
+from pytest_wf.wire.ownership import NotOurs, is_our_folder, is_really_within, mark
 from pytest_wf.wire.remotes import Wanted, remote
 
 
@@ -47,16 +48,17 @@ def checkout(session: Session, args: Args) -> Result:
     repository.exclude("/.venv")
     venv = virtualenv.make_venv(settings, log)
     data_link.refresh(settings, repository)
-    before = torch_check.check_torch(settings, log)
+    before, packages = torch_check.check_torch_and_packages(settings, log)
     commands = UserCommands(settings, log, before)
-    installed = install.install(commands, settings, log, sha, venv["version"])
-    torch = torch_check.check_torch(settings, log) if installed["installed"] else before
-    _compare_torch(before, torch)
+    installed = install.install(commands, settings, log, sha, venv["version"], packages)
+    torch = before
+    if installed["installed"]:
+        torch, packages = torch_check.check_torch_and_packages(settings, log)
+        _compare_torch(before, torch)
     if settings["CHECKOUT_POST_CMD"].strip():
         commands.run("CHECKOUT_POST_CMD", "post-command")
-        torch = torch_check.check_torch(settings, log)
+        torch, packages = torch_check.check_torch_and_packages(settings, log)
         _compare_torch(before, torch)
-    packages = virtualenv.packages(settings, log)
     contracts = data_contract.check_contracts(settings, log, args.get("data"), verify=False)
     links = data_link.refresh(settings, repository)  # the commands may have fetched data
     dirty = repository.modified()
@@ -80,13 +82,21 @@ def checkout(session: Session, args: Args) -> Result:
         **installed,
         **executor_of(settings).probe(),
     }
-    if bundle and _is_within(os.path.dirname(str(bundle)), settings.control):
-        os.unlink(str(bundle))  # its commits are in the repository now
+    if bundle and is_really_within(os.path.dirname(str(bundle)), settings.control):
+        # its commits are in the repository now; none was sent if they were here already
+        remove_file(str(bundle))
     lease.fence(settings, session.token)
     write_json(_record(settings), result)
     state.move(settings, "checkout", fsm.CHECKED_OUT, "checked out %s" % sha)
     # the list is in this answer only; what is kept is its digest
     return dict(result, packages=[one.line for one in packages], log_op_id=session.request_id)
+
+
+def has_commit(session: Session, args: Args) -> Result:
+    """Whether the repository has the commit ``sha``, so that its checkout needs no bundle."""
+    repository = Repository(session.settings.repo, StepLog(os.devnull))
+    sha = str(args.get("sha") or "")
+    return {"has": same_code.is_commit(sha) and repository.exists() and repository.has(sha)}
 
 
 def _compare_torch(before: Optional[Dict[str, Any]], after: Optional[Dict[str, Any]]) -> None:
@@ -123,9 +133,13 @@ def _take(
         digits = len(wanted.sha) or (40 if bundle else repository.digits(origin))
         repository.begin(url, digits)
         mark(os.path.join(settings.repo, ".git"), "clone of %s" % url)
-    if repository.head():
+    head = repository.head()
+    if head:
         _clean(settings, repository)
-    sha = repository.take_bundle(bundle) if bundle else repository.fetch(origin, wanted)
+    if bundle and not (expected and repository.has(expected)):
+        sha = repository.take_bundle(bundle)
+    else:
+        sha = expected if bundle else repository.fetch(origin, wanted)
     if bundle and expected and sha != expected:
         raise Refusal(
             "wrong-sha",
@@ -133,7 +147,7 @@ def _take(
             "Run the checkout again.",
             {"expected": expected, "found": sha},
         )
-    if repository.head() != sha:
+    if head != sha:
         data_link.clear(repository)
     repository.check_out(sha)
     worktree.refuse_taken(repository)
@@ -232,11 +246,6 @@ def _tree_of_campaign(settings: Settings, expected: str) -> str:
 
 def _record(settings: Settings) -> str:
     return os.path.join(settings.control, "checkout.json")
-
-
-def _is_within(folder: str, root: str) -> bool:
-    real, root = os.path.realpath(folder), os.path.realpath(root)
-    return real == root or real.startswith(root + os.sep)
 
 
 def _dirty(settings: Settings, changed: List[str]) -> Refusal:

@@ -14,7 +14,7 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.wire.files import BadJson, read_json, write_json
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import NotOurs
+from pytest_wf.wire.ownership import NotOurs, is_really_within
 
 #: A folder with more entries is not a folder of shards.
 _MOST_ENTRIES = 10000
@@ -110,9 +110,9 @@ def _wanted(
     why = ""
     if os.path.isabs(link) or ".." in link.split("/"):
         why = "it is not a path within the repository"
-    elif not _is_within(os.path.dirname(path), repository.path):
+    elif not is_really_within(os.path.dirname(path), repository.path):
         why = "it leads out of the repository"
-    elif _is_within(os.path.dirname(path), target):
+    elif is_really_within(os.path.dirname(path), target):
         why = "it is in DATA_DIR itself, %s" % target
     elif os.path.isdir(path) and not os.path.islink(path):
         return _entries(settings, repository, link, ours)
@@ -191,11 +191,6 @@ def _record(repository: Repository, links: Dict[str, str]) -> None:
 
 def _record_path(repository: Repository) -> str:
     return os.path.join(repository.git_dir, "wf-data-links.json")
-
-
-def _is_within(folder: str, root: str) -> bool:
-    real, root = os.path.realpath(folder), os.path.realpath(root)
-    return real == root or real.startswith(root + os.sep)
 
 
 def _refused(link: str, why: str) -> Refusal:

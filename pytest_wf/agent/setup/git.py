@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import List, Mapping, Optional
+from typing import List, Mapping, Optional, Tuple
 
 from pytest_wf.agent import process
 from pytest_wf.agent.setup import git_trust, same_code
@@ -18,6 +18,7 @@ _TIMEOUT_S = 300.0
 SHOWN_PATHS = 20
 
 _TARGET = "refs/wf/target"
+_ORIGIN = "remote.origin.url"
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1"
 
 
@@ -31,7 +32,7 @@ class Repository:
     def __init__(self, path: str, log: StepLog) -> None:
         self.path = path
         self._log = log
-        self._known_drivers: Optional[List[str]] = None
+        self._known_config: Optional[List[Tuple[str, str]]] = None
 
     def git(
         self, *words: str, timeout_s: float = _TIMEOUT_S, env: Optional[Mapping[str, str]] = None
@@ -67,25 +68,30 @@ class Repository:
 
         Git LFS may run; it finds only pointers, or what was fetched by hand.
         """
-        if self._known_drivers is None:
+        found = set()
+        for key, value in self._config():
+            section, _, rest = key.partition(".")
+            driver, _, command = rest.rpartition(".") if section == "filter" else ("", "", "")
+            is_lfs = driver == "lfs" and re.fullmatch(r"git[ -]lfs [a-z%f -]+", value)
+            if driver and command in ("clean", "smudge", "process") and not is_lfs:
+                found.add(driver)
+        return sorted(found)
+
+    def _config(self) -> List[Tuple[str, str]]:
+        """The filters and the origin that git is configured with, as keys and values; read once."""
+        if self._known_config is None:
             trusted = "safe.directory=" + self.path
             argv = ["git", "-C", self.path, "-c", trusted, "config", "-z"]
-            argv += ["--get-regexp", r"^filter\."]
+            argv += ["--get-regexp", r"^(filter\.|%s$)" % re.escape(_ORIGIN)]
             env = environment.of_git(git_trust.of_others(self.path))
             done = process.output(argv, _TIMEOUT_S, env=env, errors="surrogateescape")
             if done.code is None:
                 raise Refusal(
                     "clone", "git cannot list the filters of %s: %s" % (self.path, done.stderr)
                 )
-            found = set()
-            for entry in done.stdout.split("\0"):
-                key, _, value = entry.partition("\n")
-                driver, _, command = key[len("filter.") :].rpartition(".")
-                is_lfs = driver == "lfs" and re.fullmatch(r"git[ -]lfs [a-z%f -]+", value)
-                if driver and command in ("clean", "smudge", "process") and not is_lfs:
-                    found.add(driver)
-            self._known_drivers = sorted(found)
-        return self._known_drivers
+            entries = [entry.partition("\n") for entry in done.stdout.split("\0")]
+            self._known_config = [(key, value) for key, _, value in entries]
+        return self._known_config
 
     def exists(self) -> bool:
         """Whether there is a repository of its own at the path."""
@@ -118,17 +124,18 @@ class Repository:
 
     def origin(self) -> str:
         """Where it was cloned from; '' if that is not known."""
-        return self._word("config", "--get", "remote.origin.url")
+        values = [value.strip() for key, value in self._config() if key == _ORIGIN]
+        return values[-1] if values else ""
 
     def begin(self, url: str, digits: int) -> None:
         """Create the repository, or complete one whose creation was interrupted.
 
         Credentials are not in `url`; `digits` is the length of its commit ids.
         """
-        self._known_drivers = None
         kind = "sha256" if digits == 64 else "sha1"
         self._must("init", "--quiet", "--object-format=" + kind)
-        self._must("config", "remote.origin.url", url)
+        self._must("config", _ORIGIN, url)
+        self._known_config = None
 
     def digits(self, origin: Remote) -> int:
         """The length of the remote's commit ids. Raises Refusal 'clone'."""

@@ -9,7 +9,6 @@ import atexit
 import functools
 import os
 import shutil
-import tempfile
 from typing import Dict, List
 
 
@@ -37,6 +36,8 @@ def _is_foreign(path: str) -> bool:
 @functools.lru_cache(maxsize=None)
 def _config_home(paths: "tuple[str, ...]") -> str:
     """A folder with git's configuration, removed when this process ends."""
+    import tempfile  # slow to import
+
     home = tempfile.mkdtemp(prefix="wf-git-")
     atexit.register(shutil.rmtree, home, True)
     theirs = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")

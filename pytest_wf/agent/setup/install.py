@@ -16,6 +16,7 @@ from pytest_wf.wire.files import (
     BadJson,
     canonical_json,
     read_json,
+    remove_file,
     sha256_bytes,
     sha256_file,
     write_json,
@@ -29,9 +30,14 @@ _SHOWN = 40
 
 
 def install(
-    commands: UserCommands, settings: Settings, log: StepLog, git_sha: str, python: str
+    commands: UserCommands,
+    settings: Settings,
+    log: StepLog,
+    git_sha: str,
+    python: str,
+    before: List[Package],
 ) -> Dict[str, Any]:
-    """Run the install command if it has to run.
+    """Run the install command if it has to run; `before` are the packages that are there.
 
     ``{"installed": it ran, "install_skipped": it ran before and nothing has changed since,
     "install_log": [from, to] in the log, "installation": what it did}``. Raises Refusal 'install',
@@ -42,11 +48,10 @@ def install(
     if not command.strip():
         return facts
     key = _key(settings, command, git_sha, python)
-    before = virtualenv.packages(settings, log)
     if _left(settings) == {"key": key, "packages": digest(before)}:
         log.write("CHECKOUT_INSTALL_CMD is not run: nothing has changed since it last was\n")
         return dict(facts, install_skipped=True)
-    _forget(settings)
+    remove_file(_record(settings))
     began = log.size()
     done = commands.run("CHECKOUT_INSTALL_CMD", "install")
     span = [began, log.size()]
@@ -173,13 +178,6 @@ def _left(settings: Settings) -> Any:
         return read_json(_record(settings))
     except (OSError, BadJson):
         return None
-
-
-def _forget(settings: Settings) -> None:
-    try:
-        os.unlink(_record(settings))
-    except FileNotFoundError:
-        pass
 
 
 def digest(packages: List[Package]) -> str:

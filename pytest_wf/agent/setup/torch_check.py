@@ -1,12 +1,13 @@
 """The contract on torch: it comes from the image and is fit for the rows."""
 
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.setup import virtualenv
 from pytest_wf.agent.setup.logged_step import StepLog
+from pytest_wf.agent.setup.virtualenv import Package
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.trainer import template
 
@@ -37,14 +38,25 @@ print("wf-facts:" + json.dumps(facts))
 """
 
 
-def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
-    """The torch that trainings will import; None if there is none.
+def check_torch_and_packages(
+    settings: Settings, log: StepLog
+) -> Tuple[Optional[Dict[str, Any]], List[Package]]:
+    """The torch that trainings will import, None if there is none; and all packages, by name.
 
     It is never one of the checkout's own. With REQUIRE_GPU_TORCH=1 it must be recent and see a
     GPU for each of NPROC_PER_NODE processes; torchrun needs one in any case. Raises Refusal
-    'torch'.
+    'torch', or 'venv' if the packages cannot be listed.
     """
-    torch, error = find_torch(settings, log, settings.venv_python)
+    program = _ABOUT_TORCH + virtualenv.ABOUT_PACKAGES
+    found, said = virtualenv.answers(log, [*_argv(settings.venv_python), program], settings)
+    torch, error = _torch(found[0] if found else None, said)
+    _check(settings, torch, error)
+    if len(found) == 2:
+        return torch, [Package(*one) for one in found[1]]
+    return torch, virtualenv.packages(settings, log)  # says what is wrong
+
+
+def _check(settings: Settings, torch: Optional[Dict[str, Any]], error: str) -> None:
     if torch is not None and _is_within(torch["file"], os.path.join(settings.repo, ".venv")):
         raise Refusal(
             "torch",
@@ -57,14 +69,20 @@ def check_torch(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     why = why_unfit(settings, torch, error, executor_of(settings).runs_here)
     if why:
         raise Refusal("torch", why, _TORCH_REMEDY, {"torch": torch, "python": settings.venv_python})
-    return torch
 
 
 def find_torch(
     settings: Settings, log: StepLog, python: str
 ) -> Tuple[Optional[Dict[str, Any]], str]:
     """The torch that `python` imports; None if there is none, and why."""
-    found, said = virtualenv.facts(log, [python, "-I", "-B", "-c", _ABOUT_TORCH], settings)
+    return _torch(*virtualenv.facts(log, [*_argv(python), _ABOUT_TORCH], settings))
+
+
+def _argv(python: str) -> List[str]:
+    return [python, "-I", "-B", "-c"]
+
+
+def _torch(found: Any, said: str) -> Tuple[Optional[Dict[str, Any]], str]:
     if isinstance(found, dict):
         return found, ""
     return None, found if isinstance(found, str) else said

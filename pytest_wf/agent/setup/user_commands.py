@@ -5,7 +5,6 @@ import io
 import os
 import re
 import shutil
-import zipfile
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
@@ -162,6 +161,8 @@ class UserCommands:
 def _wheel(folder: str) -> str:
     """A requirement on an empty package, in `folder`; strict policies require its digest."""
     content = io.BytesIO()
+    import zipfile
+
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in _TRIAL_FILES.items():
             archive.writestr("%s.dist-info/%s" % (_TRIAL, name), text)

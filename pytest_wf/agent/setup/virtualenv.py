@@ -29,7 +29,7 @@ print("wf-facts:" + json.dumps({
     "site": sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})}))
 """
 # the lines of `pip freeze`, even if the environment has no pip, and where each package is
-_ABOUT_PACKAGES = """
+ABOUT_PACKAGES = """
 import json
 from importlib import metadata
 lines = {}
@@ -165,7 +165,7 @@ def packages(settings: Settings, log: StepLog) -> List[Package]:
 
     Raises Refusal 'venv' if they cannot be listed.
     """
-    return [Package(*one) for one in ask(settings, log, _ABOUT_PACKAGES)]
+    return [Package(*one) for one in ask(settings, log, ABOUT_PACKAGES)]
 
 
 def ask(settings: Settings, log: StepLog, program: str) -> Any:
@@ -298,17 +298,21 @@ def site_packages(where: str) -> str:
 
 def facts(log: StepLog, argv: List[str], settings: Settings) -> Tuple[Any, str]:
     """The answer of the program `argv` about a python, and its last output if it fails."""
+    found, said = answers(log, argv, settings)
+    return (found[-1] if found else None), said
+
+
+def answers(log: StepLog, argv: List[str], settings: Settings) -> Tuple[List[Any], str]:
+    """The answers of the program `argv`, in order, and its last output if it fails."""
     try:
         done = run_step(log, argv, timeout_s=_TIMEOUT_S, env=exported(settings))
     except OSError as e:
-        return None, str(e)
-    for line in reversed(done.output.splitlines()):
-        if line.startswith(_MARK):
-            try:
-                return parse_json(line[len(_MARK) :].encode()), done.says()
-            except BadJson:
-                break
-    return None, done.says()
+        return [], str(e)
+    lines = [line for line in done.output.splitlines() if line.startswith(_MARK)]
+    try:
+        return [parse_json(line[len(_MARK) :].encode()) for line in lines], done.says()
+    except BadJson:
+        return [], done.says()
 
 
 def _refused(message: str, remedy: str) -> Refusal:

@@ -46,7 +46,8 @@ def make(settings: Settings, log: StepLog, campaign_id: str, git_sha: str) -> st
     make_folder(folder, "working trees of campaigns")
     if os.path.isdir(path):
         shutil.rmtree(path)
-    repository.git("worktree", "prune")
+    if os.path.lexists(os.path.join(repository.git_dir, "worktrees", campaign_id)):
+        repository.git("worktree", "prune")
     done = repository.git("worktree", "add", "--quiet", "--detach", "--", path, git_sha)
     if not done.ok or tree.head() != git_sha:
         raise _refused(path, done.says())

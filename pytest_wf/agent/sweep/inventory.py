@@ -2,6 +2,7 @@
 what of it may be removed."""
 
 import os
+from contextlib import suppress
 from typing import Iterator, List, Tuple
 
 from pytest_wf.agent.control import frozen_campaign, locks
@@ -12,7 +13,7 @@ from pytest_wf.agent.sweep import old_worktrees, run_archive
 from pytest_wf.agent.sweep.existing_runs import owner_of
 from pytest_wf.wire import ids
 from pytest_wf.wire.rows import FoundRun
-from pytest_wf.wire.states import UNKNOWN
+from pytest_wf.wire.states import DRY_RUN, UNKNOWN
 
 
 def inventory(session: Session, args: Args) -> Result:
@@ -31,6 +32,17 @@ def inventory(session: Session, args: Args) -> Result:
         runs.append(FoundRun(path, owner_of(folder), state, git_sha)._asdict())
     trees = unneeded_trees(session.settings) if args.get("trees") is True else []
     return {"runs": runs, "trees": trees}
+
+
+def trained_commits(settings: Settings) -> List[str]:
+    """The commits of all runs that have results, including the archive."""
+    found = set()
+    for _path, folder in _run_directories(settings):
+        with suppress(Unreadable):
+            result = read_result(os.path.join(folder, "summary.json"))
+            if result is not None and result.state != DRY_RUN:
+                found.add(result.git_sha)
+    return sorted(found - {""})
 
 
 def unneeded_trees(settings: Settings) -> List[str]:

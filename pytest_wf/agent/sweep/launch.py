@@ -22,7 +22,7 @@ from pytest_wf.agent.sweep import snapshot
 from pytest_wf.agent.sweep.cluster import queued
 from pytest_wf.agent.wakeup import wake
 from pytest_wf.wire import environment, fsm
-from pytest_wf.wire.files import canonical_json
+from pytest_wf.wire.files import canonical_json, remove_file
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Malformed, Row, listed
 from pytest_wf.wire.safe_text import excerpt
@@ -115,7 +115,7 @@ def manifest_of(args: Args) -> Tuple[List[Row], bytes]:
 
 
 def require_own_names(settings: Settings, rows: List[Row]) -> None:
-    """Refuse rows whose overrides name an argument that the harness gives to their trainer."""
+    """Refuse rows whose overrides name an argument that pytest-wf gives to their trainer."""
     found = [
         "row %s: %s" % (row.run_id, word)
         for row in rows
@@ -124,7 +124,7 @@ def require_own_names(settings: Settings, rows: List[Row]) -> None:
     if found:
         raise Refusal(
             "manifest",
-            "the harness gives these arguments itself: %s" % ", ".join(found[:20]),
+            "pytest-wf gives these arguments itself: %s" % ", ".join(found[:20]),
             "Take them out of the column overrides.",
         )
 
@@ -210,7 +210,7 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
     if queue is not None:
         queued.submit(campaign, queue)
         return
-    unlink(os.path.join(campaign.folder, "supervisor.json"))
+    remove_file(os.path.join(campaign.folder, "supervisor.json"))
     spawned = forks.start(
         ("queue", campaign.folder),
         log_path=campaign.log_path,
@@ -236,13 +236,6 @@ def launch(campaign: Campaign, secrets: Dict[str, str], command: str) -> None:
 def move(campaign: Campaign, command: str, to: str, reason: str) -> None:
     if state.read_state(campaign.settings).state != to:
         state.move(campaign.settings, command, to, reason, campaign.flow_id)
-
-
-def unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def _tail(path: str) -> str:

@@ -36,7 +36,7 @@ from pytest_wf.agent.sweep.resume import should_rerun
 from pytest_wf.agent.sweep.sharing.operations import OPERATIONS as SHARING
 from pytest_wf.agent.sweep.stop import end_all
 from pytest_wf.wire import fsm, operations
-from pytest_wf.wire.files import read_bytes, sha256_bytes
+from pytest_wf.wire.files import read_bytes, remove_file, sha256_bytes
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.rows import Row
 
@@ -72,10 +72,12 @@ def start(session: Session, args: Args) -> Result:
 def resume(session: Session, args: Args) -> Result:
     """Operation `campaign-resume`: go on with the latest campaign, as it was frozen.
 
-    ``{flow_id, secrets, selected?, fail_fast?, ceiling?, again?}``, with what `Wish.of` reads, ->
+    ``{flow_id, secrets, selected?, fail_fast?, ceiling?, again?, members?}``, with what `Wish.of`
+    reads, ->
     ``{campaign_id, attached, to_run, git_sha}``. If a supervisor is alive, it takes on the selected
     rows that it does not have yet. Otherwise one is started for the selected rows (all by default)
     that have not ended or ended badly. Rows in `again` are run again even if they ended well.
+    `members` are those that may have the campaign, once some have refused it.
     """
     settings = session.settings
     with locks.locked(launch.lock_path(settings)):
@@ -83,6 +85,7 @@ def resume(session: Session, args: Args) -> Result:
         _refuse_other_project(settings, campaign)
         state.require(settings, "sweep-resume")
         taken = launches.asked_for(args, campaign.rows, campaign.settings.flag("SWEEP_FAIL_FAST"))
+        shard.record_members(campaign, args)
         found = start_request.settled(campaign)
         if found.is_supervised and _is_taken_on(campaign, args, taken):
             found = snapshot.take(campaign)
@@ -91,7 +94,7 @@ def resume(session: Session, args: Args) -> Result:
             return _resumed(campaign, True, [row.run_id for row in found.open_rows])
         to_run = _opened(campaign, args, taken.rows(shard.rows(campaign)))
         launch.record(campaign, taken, str(args.get("flow_id", "")))
-        launch.unlink(campaign.stop_path)
+        remove_file(campaign.stop_path)
         if to_run or snapshot.take(campaign).open_rows:
             if campaign.tree:
                 launch.tree_of(campaign)

@@ -15,9 +15,10 @@ from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
 from pytest_wf.agent.sweep import existing_runs, run_archive
 from pytest_wf.agent.sweep.existing_runs import Wish
+from pytest_wf.agent.sweep.resume import with_damaged_marker
 from pytest_wf.wire import environment, ids
 from pytest_wf.wire.messages import Refusal
-from pytest_wf.wire.ownership import POD_CONFIG, is_foreign_file
+from pytest_wf.wire.ownership import MARKER, POD_CONFIG, is_foreign_file
 from pytest_wf.wire.remotes import Wanted, masked, remote
 from pytest_wf.wire.rows import Row, listed
 from pytest_wf.wire.safe_text import excerpt
@@ -150,7 +151,7 @@ def _start(settings: Settings, args: Args, tip: str) -> Dict[str, Any]:
     `tip` is the commit that the pod would fetch. If the commit is not known, every commit counts as
     the same.
     """
-    rows = listed(args, "rows", Row.from_json)
+    rows = _without_damaged(settings, listed(args, "rows", Row.from_json))
     is_here = bool(tip) and Repository(settings.repo, _no_log()).has(tip)
     git_sha = str(args.get("git_sha") or "") or (tip if is_here else "")
     try:
@@ -159,6 +160,15 @@ def _start(settings: Settings, args: Args, tip: str) -> Dict[str, Any]:
         return {"kind": e.kind, "message": e.message, "remedy": e.remedy}
     known: Dict[str, Any] = {"plan": planned.counts, "archive": run_archive.measured(settings)}
     return dict(known, git_sha=git_sha)
+
+
+def _without_damaged(settings: Settings, rows: List[Row]) -> List[Row]:
+    """`rows` without those whose runs a start would mark again first."""
+    damaged = {row.run_id for row in rows if with_damaged_marker(settings, row.run_id) is not None}
+    for run_id in sorted(damaged):
+        path = os.path.join(settings.run_dir(run_id), MARKER)
+        control_files.note("%s on the pod is damaged; a start writes it again" % path)
+    return [row for row in rows if row.run_id not in damaged]
 
 
 def _script(path: str) -> Dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which rows run again when a campaign is resumed."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from pytest_wf.agent.control import control_files, frozen_campaign
 from pytest_wf.agent.control.frozen_campaign import Campaign
@@ -11,6 +11,7 @@ from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable, read_result
 from pytest_wf.agent.sweep.existing_runs import owner_of
 from pytest_wf.wire.messages import Refusal
+from pytest_wf.wire.ownership import MARKER, is_our_folder, mark
 from pytest_wf.wire.rows import Row
 from pytest_wf.wire.states import DRY_RUN, SUCCESS
 
@@ -45,6 +46,31 @@ def should_rerun(campaign: Campaign, row: Row, again: bool = False) -> bool:
     return True
 
 
+def with_damaged_marker(settings: Settings, run_id: str) -> Optional[RowDir]:
+    """The run, if its record of who made it is damaged, and its other records name a campaign
+    that is on this pod and has the row; else None."""
+    path = settings.run_dir(run_id)
+    if is_our_folder(path) or not os.path.lexists(os.path.join(path, MARKER)):
+        return None
+    return None if os.path.islink(path) else _run_of_its_campaign(settings, run_id)
+
+
+def restore_marker(settings: Settings, run_id: str) -> None:
+    """Rewrite the damaged record of who made a run: a start would be refused over it."""
+    here = with_damaged_marker(settings, run_id)
+    if here is not None:
+        control_files.set_aside(os.path.join(here.path, MARKER))
+        mark(here.path, here.made, here.campaign.project)
+
+
+def _run_of_its_campaign(settings: Settings, run_id: str) -> Optional[RowDir]:
+    try:
+        campaign = frozen_campaign.find(settings, owner_of(settings.run_dir(run_id)))
+        return RowDir(campaign, next(row for row in campaign.rows if row.run_id == run_id))
+    except (Refusal, StopIteration):
+        return None
+
+
 def restore_summary(settings: Settings, run_id: str) -> None:
     """Rewrite the damaged summary of a run that ended well, from its last attempt's result.
 
@@ -56,13 +82,12 @@ def restore_summary(settings: Settings, run_id: str) -> None:
         return
     except Unreadable:
         pass
+    here = _run_of_its_campaign(settings, run_id)
     try:
-        campaign = frozen_campaign.find(settings, owner_of(path))
-        here = RowDir(campaign, next(row for row in campaign.rows if row.run_id == run_id))
-        result = here.result(here.last) if here.last else None
-    except (Refusal, StopIteration, Unreadable):
+        result = here.result(here.last) if here is not None and here.last else None
+    except Unreadable:
         return
-    if result is not None and result.get("state") == SUCCESS:
+    if here is not None and result is not None and result.get("state") == SUCCESS:
         control_files.set_aside(here.summary_path)
         here.end(result)
 

@@ -1,13 +1,13 @@
 """The archive on the pod: runs that later campaigns replaced, each in its own campaign's folder."""
 
 import os
-import shutil
 import time
 from typing import Dict, Iterable, List
 
-from pytest_wf.agent.control import created_paths
+from pytest_wf.agent.control import created_paths, removal
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import ids
+from pytest_wf.wire.files import move_into
 from pytest_wf.wire.ownership import is_our_folder
 
 #: Prefix of the name of a run that is being removed; no run has such a name.
@@ -21,13 +21,8 @@ def take(settings: Settings, run_id: str, owner: str) -> Dict[str, str]:
     created_paths.directory(settings, settings.archive)
     folder = os.path.join(settings.archive, owner)
     os.makedirs(folder, mode=0o755, exist_ok=True)
-    place = os.path.join(folder, run_id)
-    count = 1
-    while os.path.lexists(place):
-        count += 1
-        place = os.path.join(folder, "%s.%d" % (run_id, count))
-    os.rename(settings.run_dir(run_id), place)
-    return {"run_id": run_id, "campaign_id": owner, "to": place}
+    to = move_into(folder, settings.run_dir(run_id))
+    return {"run_id": run_id, "campaign_id": owner, "to": to}
 
 
 def drop(settings: Settings, paths: Iterable[str]) -> List[str]:
@@ -43,7 +38,7 @@ def drop(settings: Settings, paths: Iterable[str]) -> List[str]:
     for folder in _folders(settings.archive):
         for left in _folders(folder):
             if os.path.basename(left).startswith(_DROPPED):
-                shutil.rmtree(left)
+                removal.remove_tree(left)
         if not os.listdir(folder):
             os.rmdir(folder)
     return [path for path in paths if not os.path.lexists(os.path.join(settings.outputs, path))]

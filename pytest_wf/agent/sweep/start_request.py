@@ -21,7 +21,7 @@ from pytest_wf.agent.control.shard import Shard
 from pytest_wf.agent.run.executor import executor_of
 from pytest_wf.agent.sweep import existing_runs, launch, leftovers, snapshot, status
 from pytest_wf.agent.sweep.existing_runs import Plan, Wish
-from pytest_wf.agent.sweep.resume import restore_summary
+from pytest_wf.agent.sweep.resume import restore_marker, restore_summary
 from pytest_wf.wire import fsm, ids, podenv
 from pytest_wf.wire.assignment import NO_ASSIGNMENT
 from pytest_wf.wire.files import sha256_bytes, write_atomic
@@ -76,6 +76,7 @@ def checked(settings: Settings, args: Args, before: Optional[Campaign]) -> Start
     launch.refuse_without_trainer(settings)
     git_sha = launch.commit_of(settings, args)
     for row in own:
+        restore_marker(settings, row.run_id)
         restore_summary(settings, row.run_id)
     planned = existing_runs.plan(settings, own, Wish.of(args, git_sha))
     return StartRequest(rows, csv, git_sha, first, planned, own_shard)

@@ -126,6 +126,17 @@ def reconcile(settings: Settings) -> None:
         status_of(found)
 
 
+def state_now(settings: Settings) -> str:
+    """The pod's state after `reconcile`, which a sweep with a living supervisor does not need."""
+    now = state.read_state(settings)
+    if now.state != fsm.SWEEP_RUNNING:
+        return now.state
+    found = frozen_campaign.latest(settings)
+    if found is None or frozen_campaign.is_supervised(found):
+        return now.state
+    return status_of(found).state
+
+
 def settle(found: Campaign) -> None:
     """As `reconcile`, for a caller that holds the campaigns' lock while no process works."""
     queued.reconcile(found)

@@ -10,11 +10,10 @@ import os
 import sys
 import time
 from collections import deque
-from typing import Any, BinaryIO, Deque, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, BinaryIO, Deque, Dict, List, Optional, Sequence
 
-from pytest_wf.agent import process
+from pytest_wf.agent import process, programs
 from pytest_wf.agent.control import (
-    clock,
     created_paths,
     frozen_campaign,
     launches,
@@ -28,28 +27,21 @@ from pytest_wf.agent.run.run_dir import RowDir, Unreadable
 from pytest_wf.agent.sweep import retry, snapshot, tmux
 from pytest_wf.agent.sweep.rows import attempts, changed_rows
 from pytest_wf.agent.sweep.sharing import claims
+from pytest_wf.agent.sweep.supervisor_record import SupervisorRecord
 from pytest_wf.agent.wakeup import Wakeup
 from pytest_wf.wire import fsm
-from pytest_wf.wire.files import parse_json, write_atomic, write_json
+from pytest_wf.wire.files import parse_json, write_atomic
 from pytest_wf.wire.messages import MAX_LINE_BYTES, Refusal
 from pytest_wf.wire.ownership import NotOurs, make_folder
-from pytest_wf.wire.rows import SCHEMA, Row, RunResult
+from pytest_wf.wire.rows import Row, RunResult
 from pytest_wf.wire.states import STOPPED, SUCCESS
 
-#: Seconds between two heartbeats.
-BEAT_S = 5.0
 #: The longest reason that is given for rows that cannot go on.
 MAX_REASON_CHARS = 2000
 #: Errors of the directory of one row, which do not keep the others from running.
 OF_ONE_ROW = (FileExistsError, IsADirectoryError, NotADirectoryError, NotOurs, PermissionError)
 #: The longest time that a supervisor waits for the lock of one that has ended.
 LOCK_S = 10.0
-
-
-class Halt(NamedTuple):
-    """Why the campaign does not go on."""
-
-    reason: str
 
 
 class QueuedRow:
@@ -79,6 +71,7 @@ def queue_main(words: List[str], stdin: BinaryIO) -> int:
     if len(words) != 1:
         print("queue takes the directory of a campaign", file=sys.stderr)
         return 2
+    programs.load("attempt")  # also for the case that the agent's file is gone later
     told = parse_json(stdin.readline(MAX_LINE_BYTES + 1), MAX_LINE_BYTES)
     return Supervisor(frozen_campaign.load(words[0]), dict(told["secrets"])).run()
 
@@ -105,9 +98,10 @@ class Supervisor:
         self._own: Optional[List[Row]] = None
         #: Rows that cannot go on and have not ended: the reason by the row's id.
         self._blocked: Dict[str, str] = {}
-        self._halt: Optional[Halt] = None
-        self._body: Dict[str, Any] = {}
-        self._beat_at = 0.0
+        #: Why no further row begins; None while rows may begin.
+        self._halt: Optional[str] = None
+        self._record = SupervisorRecord(campaign)
+        self._log = self._record.log
 
     def run(self) -> int:
         """Work until every row has ended or nothing more can run, and write the end."""
@@ -126,7 +120,7 @@ class Supervisor:
                 halt = self.run_rows()
             except (OSError, Refusal, Unreadable) as e:
                 self._log("stopped: %s" % e)
-                halt = Halt("the supervisor stopped: %s" % e)
+                halt = "the supervisor stopped: %s" % e
             tmux.close_window(self._campaign)
             self._finish(halt)
         finally:
@@ -148,7 +142,37 @@ class Supervisor:
             lock = locks.try_lock(path)
         return lock
 
-    def run_rows(self) -> Optional[Halt]:
+    def _announce(self) -> None:
+        """Open the campaign's window and record that this process works on it."""
+        window = None
+        try:
+            window = tmux.open_window(self._campaign)
+            if window is None:
+                self._log("tmux is not available: the sweep has no window")
+        except OSError as e:
+            self._log("live.log cannot be created: %s" % e)
+        self._record.begin(self._launch.number, window)
+
+    def _finish(self, halt: Optional[str]) -> None:
+        """Write how it ended: the pod's state first, then supervisor.json."""
+        if halt is None:
+            to, reason = snapshot.rest(self._campaign, self._own)
+        else:
+            to, reason = fsm.SWEEP_STALLED, halt
+        self._log(reason)
+        try:
+            if to == fsm.SWEEP_STALLED and snapshot.take(self._campaign).running:
+                # the next status, once they have ended, changes the state
+                self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
+            else:
+                state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
+        except (Refusal, OSError) as e:
+            self._log("the pod's state is not changed: %s" % e)
+        self._record.end(to, reason)
+
+    # ---- the loop ----------------------------------------------------------------------------
+
+    def run_rows(self) -> Optional[str]:
         """Run every row of the launch to its end; the reason if that is not possible."""
         if self._campaign.dry_run:
             return self._dry_run_all()
@@ -163,7 +187,7 @@ class Supervisor:
 
     def _go_on(self) -> bool:
         """Do all that can be done now; whether nothing runs and nothing will."""
-        self._beat()
+        self._record.beat()
         if self._is_stopped():
             self._stop()
         self._take_further_launch()
@@ -186,7 +210,7 @@ class Supervisor:
         """How long this process can wait, if nothing wakes it."""
         now = time.monotonic()
         at = [queued.not_before for queued in self._retrying if queued.not_before > now]
-        return min([self._executor.look_s(), self._beat_at - now] + [t - now for t in at])
+        return min([self._executor.look_s(), self._record.beat_at - now] + [t - now for t in at])
 
     def _poll(self) -> None:
         """Let the executor update what it knows of the attempts under way."""
@@ -195,6 +219,22 @@ class Supervisor:
 
     def _handles(self) -> List[Handle]:
         return [queued.handle for queued in self._running if queued.handle]
+
+    def _dry_run_all(self) -> Optional[str]:
+        for row in self._launch.rows(shard.rows(self._campaign)):
+            here = RowDir(self._campaign, row)
+            if row.adopted_from or here.summary() is not None:
+                continue
+            if self._is_stopped():
+                return "stopped by the user"
+            try:
+                self._make_dir(here)
+                attempts.dry_run(self._executor, here)
+            except claims.Moved as e:
+                self._log(str(e))
+        return None
+
+    # ---- rows that wait ----------------------------------------------------------------------
 
     def _queue_rows(self) -> None:
         """Sort the rows that have not ended into those that run and those that wait."""
@@ -238,8 +278,7 @@ class Supervisor:
         queued = {one.run_id for one in (*self._running, *self._waiting, *self._retrying)}
         self._queue([row for row in rows if row.run_id not in queued])
         self._log("launch %d: %d rows are taken on" % (number, len(rows)))
-        self._body["launch"] = number
-        self._save()
+        self._record.update(launch=number)
 
     def _begin_what_fits(self) -> None:
         """Begin rows in their order, those that are tried again first; none overtakes another.
@@ -265,38 +304,13 @@ class Supervisor:
             else:
                 self._waiting.popleft()
 
-    def _is_too_dear(self) -> bool:
-        """Halt if the ceiling on costs is reached: rows under way go on, none begins."""
-        ceiling = self._launch.ceiling
-        if ceiling is None or not ceiling.is_reached:
-            return False
-        self._halt = Halt("%s is reached: no further row begins" % ceiling.name)
-        self._end_retrying()
-        self._body["ceiling"] = ceiling.name
-        self._save()
-        return True
-
-    def _block(self, queued: QueuedRow, why: Exception) -> None:
-        """Set a row aside whose directory cannot be used; the others go on."""
-        self._log("row %s cannot go on: %s" % (queued.run_id, why))
-        self._blocked[queued.run_id] = str(why)
-        if queued in self._running:
-            self._running.remove(queued)
-
-    def _halt_of_blocked(self) -> Optional[Halt]:
-        if not self._blocked:
-            return None
-        why = "; ".join("row %s cannot go on: %s" % pair for pair in sorted(self._blocked.items()))
-        return Halt(why[:MAX_REASON_CHARS])
-
     def _start(self, queued: QueuedRow) -> bool:
         """Start the runner of a new attempt and record its handle, which lets it begin."""
         here, number = queued.here, queued.number + 1
         capacity = self._executor.capacity()
         if here.gpus > max(1, capacity):
-            self._halt = Halt(
-                "row %s needs %d GPUs and the pod has %d" % (queued.run_id, here.gpus, capacity)
-            )
+            needs = (queued.run_id, here.gpus, capacity)
+            self._halt = "row %s needs %d GPUs and the pod has %d" % needs
             return False
         handle = attempts.begin(
             self._executor,
@@ -323,14 +337,6 @@ class Supervisor:
         on = " on GPU %s" % ",".join(share.names) if share.names else ""
         self._log("row %s, attempt %d%s" % (here.row.run_id, number, on))
 
-    def _note_wait(self, queued: QueuedRow) -> None:
-        """Record for the campaign's status what the next row waits for."""
-        waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
-        if waits != self._body.get("waits"):
-            self._log("row %s %s" % (queued.run_id, waits) if waits else "GPUs are free")
-            self._body["waits"] = waits
-            self._save()
-
     def _make_dir(self, here: RowDir) -> None:
         """Make the directory of a row that is about to begin. Raises Moved."""
         claims.begin(self._campaign, here.row.run_id)
@@ -338,53 +344,114 @@ class Supervisor:
             created_paths.cover(self._settings, here.path)
         make_folder(here.path, here.made, self._campaign.project)
 
+    def _show_log(self, log: str) -> None:
+        try:
+            tmux.show(self._campaign, log)
+        except OSError as e:
+            self._log("live.log cannot be updated: %s" % e)
+
+    def _note_wait(self, queued: QueuedRow) -> None:
+        """Record for the campaign's status what the next row waits for."""
+        waits = "waits for %s" % self._executor.waits_for if self._executor.waits_for else None
+        if waits != self._record.waits:
+            self._log("row %s %s" % (queued.run_id, waits) if waits else "GPUs are free")
+            self._record.update(waits=waits)
+
+    # ---- rows that run, and their ends -------------------------------------------------------
+
     def _check(self, queued: QueuedRow) -> None:
-        """Handle the end of an attempt; if its runner is gone without a result, write one."""
-        here, number = queued.here, queued.number
-        # checked in this order: a runner that ends in between has written its result
-        alive = self._is_alive(queued)
-        result = self._result(here, number)
-        if result is None and alive:
-            return
+        """Handle the end of an attempt, if it has ended."""
+        result = self._ended(queued)
         if result is None:
-            result = attempts.record_dead(self._executor, here, number, queued.handle)
+            return
+        here, number = queued.here, queued.number
         why = " (%s)" % result["reason"] if result.get("reason") else ""
         self._log("row %s, attempt %d: %s%s" % (queued.run_id, number, result["state"], why))
         self._running.remove(queued)
         if result.get("left"):
             here.end(result)
             # its GPUs are not free, and nothing else may begin on a pod in this state
-            self._halt = self._halt or Halt(
-                "processes %s of row %s could not be ended" % (result["left"], queued.run_id)
-            )
-            return
-        tries = here.tries(number)
-        goes_on = self._halt is None and queued.is_selected
-        if goes_on and retry.should_retry(self._settings, result, tries, here.retries):
-            wait_s = retry.wait_s(tries, self._backoff_s)
-            self._log("row %s: next try in %g s" % (queued.run_id, wait_s))
-            queued.not_before = time.monotonic() + wait_s
-            queued.result = result
-            self._retrying.append(queued)
+            left = (result["left"], queued.run_id)
+            self._halt = self._halt or "processes %s of row %s could not be ended" % left
+        elif self._is_tried_again(queued, result):
+            self._retry(queued, result)
         else:
             self._apply_fail_fast(queued, here.end(result))
 
+    def _ended(self, queued: QueuedRow) -> Optional[Dict[str, Any]]:
+        """The result of an attempt; None while it runs. A runner that is gone without a result
+        gets one.
+        """
+        # checked in this order: a runner that ends in between has written its result
+        alive = self._is_alive(queued)
+        result = self._result(queued.here, queued.number)
+        if result is not None or alive:
+            return result
+        return attempts.record_dead(self._executor, queued.here, queued.number, queued.handle)
+
     def _is_alive(self, queued: QueuedRow) -> bool:
         return queued.handle is not None and self._executor.is_alive(queued.handle)
+
+    def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
+        try:
+            return here.result(number)
+        except Unreadable as e:
+            # not known to be good, and another look would not change that
+            os.replace(
+                here.attempt(number, "result.json"), here.attempt(number, "result.unreadable")
+            )
+            self._log("row %s, attempt %d: %s" % (here.row.run_id, number, e))
+            return None
+
+    def _is_tried_again(self, queued: QueuedRow, result: Dict[str, Any]) -> bool:
+        if self._halt is not None or not queued.is_selected:
+            return False
+        tries = queued.here.tries(queued.number)
+        return retry.should_retry(self._settings, result, tries, queued.here.retries)
+
+    def _retry(self, queued: QueuedRow, result: Dict[str, Any]) -> None:
+        """Let a row wait for its next attempt."""
+        wait_s = retry.wait_s(queued.here.tries(queued.number), self._backoff_s)
+        self._log("row %s: next try in %g s" % (queued.run_id, wait_s))
+        queued.not_before = time.monotonic() + wait_s
+        queued.result = result
+        self._retrying.append(queued)
+
+    def _block(self, queued: QueuedRow, why: Exception) -> None:
+        """Set a row aside whose directory cannot be used; the others go on."""
+        self._log("row %s cannot go on: %s" % (queued.run_id, why))
+        self._blocked[queued.run_id] = str(why)
+        if queued in self._running:
+            self._running.remove(queued)
+
+    # ---- why no further row begins -----------------------------------------------------------
 
     def _apply_fail_fast(self, queued: QueuedRow, summary: RunResult) -> None:
         """Halt if a row's end requires it: rows under way go on, no further one begins."""
         if self._halt is not None:
             return
         if summary.state == STOPPED:
-            self._halt = Halt("stopped by the user")
+            self._halt = "stopped by the user"
         elif summary.state != SUCCESS and self._launch.fail_fast:
-            self._halt = Halt("row %s failed, and SWEEP_FAIL_FAST=1" % queued.run_id)
+            self._halt = "row %s failed, and SWEEP_FAIL_FAST=1" % queued.run_id
         if self._halt is not None:
             self._end_retrying()
 
+    def _is_too_dear(self) -> bool:
+        """Halt if the ceiling on costs is reached: rows under way go on, none begins."""
+        ceiling = self._launch.ceiling
+        if ceiling is None or not ceiling.is_reached:
+            return False
+        self._halt = "%s is reached: no further row begins" % ceiling.name
+        self._end_retrying()
+        self._record.update(ceiling=ceiling.name)
+        return True
+
+    def _is_stopped(self) -> bool:
+        return os.path.exists(self._campaign.stop_path)
+
     def _stop(self) -> None:
-        self._halt = self._halt or Halt("stopped by the user")
+        self._halt = self._halt or "stopped by the user"
         self._end_retrying()
         for queued in self._running:
             if not queued.is_stop_requested:
@@ -399,99 +466,8 @@ class Supervisor:
                 changed_rows.name_row(self._campaign, queued.run_id)
         self._retrying.clear()
 
-    def _result(self, here: RowDir, number: int) -> Optional[Dict[str, Any]]:
-        try:
-            return here.result(number)
-        except Unreadable as e:
-            # not known to be good, and another look would not change that
-            os.replace(
-                here.attempt(number, "result.json"), here.attempt(number, "result.unreadable")
-            )
-            self._log("row %s, attempt %d: %s" % (here.row.run_id, number, e))
+    def _halt_of_blocked(self) -> Optional[str]:
+        if not self._blocked:
             return None
-
-    def _dry_run_all(self) -> Optional[Halt]:
-        for row in self._launch.rows(shard.rows(self._campaign)):
-            here = RowDir(self._campaign, row)
-            if row.adopted_from or here.summary() is not None:
-                continue
-            if self._is_stopped():
-                return Halt("stopped by the user")
-            try:
-                self._make_dir(here)
-                attempts.dry_run(self._executor, here)
-            except claims.Moved as e:
-                self._log(str(e))
-        return None
-
-    def _announce(self) -> None:
-        try:
-            shown = tmux.open_window(self._campaign)
-        except OSError as e:
-            self._log("live.log cannot be created: %s" % e)
-            shown = None
-        else:
-            if shown is None:
-                self._log("tmux is not available: the sweep has no window")
-        self._body = dict(
-            process.identity(os.getpid()),
-            schema=SCHEMA,
-            campaign_id=self._campaign.campaign_id,
-            started_at=clock.now(),
-            tmux=shown,
-            launch=self._launch.number,
-            first_launch=self._launch.number,
-        )
-        self._save()
-        self._log("supervisor %d of campaign %s" % (os.getpid(), self._campaign.campaign_id))
-
-    def _finish(self, halt: Optional[Halt]) -> None:
-        """Write how it ended: the pod's state first, then supervisor.json."""
-        if halt is None:
-            to, reason = snapshot.rest(self._campaign, self._own)
-        else:
-            to, reason = fsm.SWEEP_STALLED, halt.reason
-        self._log(reason)
-        try:
-            if to == fsm.SWEEP_STALLED and snapshot.take(self._campaign).running:
-                # the next status, once they have ended, changes the state
-                self._log("runs continue without a supervisor; the pod stays SWEEP_RUNNING")
-            else:
-                state.move(self._settings, "sweep-end", to, reason, self._campaign.flow_id)
-        except (Refusal, OSError) as e:
-            self._log("the pod's state is not changed: %s" % e)
-        self._body.update(ended_at=clock.now(), end=to, reason=reason)
-        try:
-            self._save()
-        except OSError as e:
-            self._log("supervisor.json does not say so: %s" % e)
-
-    def _beat(self) -> None:
-        """Write a heartbeat if one is due."""
-        if time.monotonic() < self._beat_at:
-            return
-        try:
-            self._save()
-        except OSError as e:
-            self._log("the heartbeat could not be written: %s" % e)
-
-    def _save(self) -> None:
-        body = dict(self._body, heartbeat=clock.now())
-        self._beat_at = time.monotonic() + BEAT_S
-        write_json(os.path.join(self._campaign.folder, "supervisor.json"), body, 0o600)
-
-    def _is_stopped(self) -> bool:
-        return os.path.exists(self._campaign.stop_path)
-
-    def _log(self, text: str) -> None:
-        try:
-            with open(self._campaign.log_path, "a", encoding="utf-8") as f:
-                f.write("%s wf: %s\n" % (clock.now(), text))
-        except OSError:
-            pass  # a campaign does not fail because of its own log
-
-    def _show_log(self, log: str) -> None:
-        try:
-            tmux.show(self._campaign, log)
-        except OSError as e:
-            self._log("live.log cannot be updated: %s" % e)
+        why = "; ".join("row %s cannot go on: %s" % pair for pair in sorted(self._blocked.items()))
+        return why[:MAX_REASON_CHARS]

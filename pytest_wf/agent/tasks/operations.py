@@ -27,7 +27,7 @@ from pytest_wf.wire import ids, operations
 from pytest_wf.wire.files import canonical_json, sync_dir, write_atomic, write_json
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import NotOurs
-from pytest_wf.wire.process import boot_id
+from pytest_wf.wire.process import boot_id, is_argument
 from pytest_wf.wire.redact import Redactor
 from pytest_wf.wire.safe_text import excerpt
 from pytest_wf.wire.states import TASK_ENDED
@@ -136,7 +136,7 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
     if shutil.which("bash") is None:
         raise Refusal("launch", "the pod has no bash to run a task with", "Run `wf bootstrap`.")
     command = args.get("command")
-    if not isinstance(command, str) or not command.strip() or not _is_text(command):
+    if not isinstance(command, str) or not command.strip() or not is_argument(command):
         raise Refusal("launch", "the command of task %s is empty or not text" % task_id)
     if len(command.encode("utf-8")) > _MAX_COMMAND_BYTES:
         raise Refusal(
@@ -174,13 +174,6 @@ def _freeze(session: Session, task_id: str, args: Args, secrets: Dict[str, str])
     }
 
 
-def _is_text(command: str) -> bool:
-    try:
-        return b"\0" not in command.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-
-
 def _workdir(settings: Settings, asked: Any) -> str:
     """Where the command runs: below the repository, by default the repository itself."""
     if asked is not None and not isinstance(asked, str):
@@ -188,7 +181,7 @@ def _workdir(settings: Settings, asked: Any) -> str:
     path = os.path.normpath(os.path.join(settings.repo, asked or ""))
     if not asked and not os.path.isdir(path):
         return settings.outputs  # before the first checkout
-    if not _is_text(path) or not os.path.isdir(path):
+    if not is_argument(path) or not os.path.isdir(path):
         raise Refusal(
             "launch",
             "the pod has no directory %s" % path,

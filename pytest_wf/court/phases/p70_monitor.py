@@ -52,7 +52,8 @@ def _postconditions(case: Case) -> list[Postcondition]:
             5,
             "each selected row has ended" if waited else "each row's state is known",
             ", ".join(unknown[:20]) or f"{len(rows)} rows",
-            "Look at `wf sweep-status`; attach again with --wf-sweep=resume --wf-wait=true.",
+            "Look at `wf sweep-status`; attach again with "
+            "`pytest flows/ --wf-flow --wf-sweep=resume --wf-wait=true`.",
         ),
         Postcondition(
             "waited-as-asked",

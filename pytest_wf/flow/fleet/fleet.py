@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import OperationFailed, PodGone, TransportError
 from pytest_wf.evidence.records import FleetMember, FleetRecord
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
@@ -240,11 +240,16 @@ class _Common(Flow):
 
     def monitor(self) -> Result:
         """P70, including the rows that changed their pod."""
-        result = super().monitor()
-        if self._moves is not None:
-            gone, moved = self._moves.gone, assignment.as_json(self._moves.moved)
-            self.current.facts |= {"moved": moved, "gone": gone}
-        return result
+        try:
+            return super().monitor()
+        except (TransportError, OperationFailed) as e:
+            self.peers.lacks_pods = _is_silence(e)
+            raise
+        finally:
+            if self._moves is not None:
+                self.peers.take_gone(self._moves.gone)
+                moved = assignment.as_json(self._moves.moved)
+                self.current.facts |= {"moved": moved, "gone": self._moves.gone}
 
     def finish(self, exit_code: int) -> Path:
         """Write the final fleet.json, then the flow's last files; see `Flow`."""
@@ -289,3 +294,10 @@ class _Common(Flow):
                 assignment={run_id: tuple(owner) for run_id, owner in owners.items()},
             )
         )
+
+
+def _is_silence(error: TransportError | OperationFailed) -> bool:
+    """Whether the reason of a failure is that a pod gave no answer, or is gone."""
+    if isinstance(error, OperationFailed):
+        return isinstance(error, PodGone) or error.kind == "timeout"
+    return True

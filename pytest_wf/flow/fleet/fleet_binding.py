@@ -102,9 +102,21 @@ class FleetBinding(Binding):
             return None
         return _joined({name: one.target_now() for name, one in self.members.items()})
 
+    def begin_phase(self) -> None:
+        """Begin to note the state of each pod."""
+        for one in self.members.values():
+            one.begin_phase()
+
+    def state_before(self) -> str | None:
+        """The least advanced state of the pods at the phase's beginning; None if one is unknown."""
+        return self._least(Binding.state_before)
+
     def state(self) -> str | None:
         """The least advanced state of the pods; None if one is unknown."""
-        states = [one.state() for name, one in self.members.items() if self.takes_part(name)]
+        return self._least(Binding.state)
+
+    def _least(self, state_of: Callable[[Binding], str | None]) -> str | None:
+        states = [state_of(one) for name, one in self.members.items() if self.takes_part(name)]
         if not states or None in states:
             return None
         return min((str(state) for state in states), key=fsm.STATES.index)

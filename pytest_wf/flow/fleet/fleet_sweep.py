@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_wf.errors import NotAwaited, OperationFailed, PodGone, TransportError
 from pytest_wf.flow.fleet.row_moves import PATIENCE_S, RowMoves
+from pytest_wf.flow.fleet.work import side_by_side
 from pytest_wf.flow.operations.sweep import TAIL_BYTES, Sweep
 from pytest_wf.wire.rows import CampaignStatus, RowStatus
 from pytest_wf.wire.states import (
@@ -208,13 +210,20 @@ class FleetSweep:
                 self._sweeps.pop(name, None)
         self._is_asking = True
         try:
-            for sweep in self._sweeps.values():
-                sweep.try_refresh(PATIENCE_S)
+            self._refresh_all()
         finally:
             self._is_asking = False
         self._tell()
         found = {name: sweep.last_status for name, sweep in self._sweeps.items()}
         return {name: status for name, status in found.items() if status is not None}
+
+    def _refresh_all(self) -> None:
+        """Ask all pods at once, after the first one that names the rows: the others then leave out
+        those of other pods."""
+        left = dict(self._sweeps)
+        while left and not self._all_rows:
+            left.pop(next(iter(left))).try_refresh(PATIENCE_S)
+        side_by_side({name: partial(one.try_refresh, PATIENCE_S) for name, one in left.items()})
 
     def _is_due(self, statuses: Mapping[str, CampaignStatus]) -> bool:
         """Whether a row that waits could begin elsewhere, or has no pod."""

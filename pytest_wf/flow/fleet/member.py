@@ -13,26 +13,26 @@ from typing import Any
 from pytest_wf.config.keys import Config
 from pytest_wf.court.checklist import Checklist
 from pytest_wf.court.contract import Contract
-from pytest_wf.errors import OperationFailed
+from pytest_wf.errors import OperationFailed, WfError
 from pytest_wf.evidence import chain
 from pytest_wf.evidence.records import MemberEnd
 from pytest_wf.evidence.store import EvidenceStore
 from pytest_wf.flow.binding import Binding
 from pytest_wf.flow.finalize import sign_start
-from pytest_wf.flow.fleet import forgotten
+from pytest_wf.flow.fleet import forgotten, gone_pod
 from pytest_wf.flow.fleet.fleet_binding import MemberBinding
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
 from pytest_wf.flow.fleet.row_moves import Partner
 from pytest_wf.flow.fleet.work import Work
 from pytest_wf.flow.flow import Flow
-from pytest_wf.flow.operations import sweep
+from pytest_wf.flow.operations import fetch, sweep
 from pytest_wf.flow.operations.sweep import Shard
 from pytest_wf.flow.phase import Failure, PhaseRecord
 from pytest_wf.flow.results import Result
 from pytest_wf.notify.sender import Notifier
 from pytest_wf.pods.base import Provider
 from pytest_wf.project.project import Project
-from pytest_wf.wire import assignment, ids
+from pytest_wf.wire import assignment, ids, operations
 from pytest_wf.wire.assignment import Owner
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.redact import Redactor
@@ -46,6 +46,8 @@ _UNANSWERED = frozenset(
         *("link-lost", "timeout", "unreachable"),
     )
 )
+#: Failure kinds of a pod that does not have the campaign.
+_NO_SUCH_CAMPAIGN = ("no-campaign", "campaign-changed")
 
 
 class Peers:
@@ -59,11 +61,17 @@ class Peers:
         self.campaign_id = ""
         #: The owners of the rows, once P60 has assigned them.
         self.owners: dict[str, Owner] = {}
+        #: The members whose pods are known to be gone, once P70 has ended.
+        self.gone: Collection[str] = ()
+        #: Whether pods are gone, or gave no answer in P70.
+        self.lacks_pods = False
         self._lock = threading.Lock()
         #: The member whose pod has a GPU, by the GPU's UUID.
         self._gpus: dict[str, str] = {}
         #: For each member that freezes the campaign, whether it has; None until then.
         self._frozen: dict[str, bool | None] = {}
+        #: The members that are known not to have the campaign that P60 starts.
+        self._refused: set[str] = set()
 
     def run_on_all(self, verb: str, code: str) -> None:
         """Begin an operation of phase `code` on every member that runs the phase."""
@@ -74,6 +82,17 @@ class Peers:
             self.flow.state.binding.bind_rented_pod()
         for member in taking_part:
             member.begin_beside(verb, code)
+
+    def take_gone(self, names: Collection[str]) -> None:
+        """Record the members whose pods are gone."""
+        self.gone = names
+        self.lacks_pods = self.lacks_pods or bool(names)
+
+    def owner_of(self, run_id: str) -> str:
+        """The member that has a row, as its pod said or as last recorded; '' for none."""
+        said = self.flow.state.watched.owner_of(run_id)
+        recorded = self.owners.get(run_id)
+        return said or (recorded.member if recorded is not None else "")
 
     def claim_gpus(self, name: str, uuids: Collection[str]) -> None:
         """Record the GPUs of a member. Raises OperationFailed if another member has them."""
@@ -96,13 +115,16 @@ class Peers:
             )
         return Shard(self.campaign_id, name, self.owners, sorted(self._frozen))
 
-    def has_frozen(self, name: str, *, ok: bool) -> None:
-        """Record whether a member has frozen the campaign."""
+    def has_frozen(self, name: str, *, ok: bool, is_refused: bool) -> None:
+        """Record whether a member has frozen the campaign, or is known not to have it."""
         with self._lock:
+            if is_refused:
+                self._refused.add(name)
             self._frozen[name] = ok
 
-    def await_frozen(self) -> None:
-        """Wait until all members have frozen the campaign, or failed to.
+    def await_frozen(self) -> set[str]:
+        """Wait until all members have frozen the campaign, or failed to; return those that may
+        have it.
 
         Raises OperationFailed if too few have: nothing may be launched then.
         """
@@ -117,20 +139,19 @@ class Peers:
                 "pods are needed: nothing was launched.",
                 "Look at the cases of those pods.",
             )
+        return self._frozen.keys() - self._refused
 
     def partners(self, taking_part: Collection[str]) -> list[Partner]:
         """The members that may have rows of the campaign, for moves."""
-        is_new = bool(self._frozen)
         return [
             Partner(
                 name=name,
                 session=member.state.session,
                 gpus=member.gpus,
                 takes_part=name in taking_part,
-                has_refused=is_new and member.was_refused("P60"),
             )
             for name, member in self.members.items()
-            if not is_new or name in self._frozen
+            if not self._frozen or name in self._frozen
         ]
 
     def _assign(self, members: Collection[Member]) -> None:
@@ -204,8 +225,20 @@ class Member(Flow):
         """Whether the member runs phase `code`, or did until just now."""
         if self._current is not None:
             return self._current.contract.code == code
-        is_open = self.state.halt is None or self.state.contracts[code].always
-        return is_open and code not in self.state.phases
+        return not self.skips(self.state.contracts[code]) and code not in self.state.phases
+
+    def skips(self, contract: Contract) -> bool:
+        """As in `Flow`; P80 also runs if P70 halted the flow as it lacked other pods."""
+        return super().skips(contract) and not (contract.code == "P80" and self._may_still_fetch)
+
+    @property
+    def _may_still_fetch(self) -> bool:
+        """Whether P70 halted the flow as it lacked pods, and this one answers or is gone."""
+        halt, session = self.state.halt, self.state.session
+        if not self._peers.lacks_pods or halt is None or session is None:
+            return False
+        is_of_p70 = halt.phase == "P70" and halt.kind != "interrupt"
+        return is_of_p70 and (self.name in self._peers.gone or not session.patience.lost)
 
     def is_open(self, code: str) -> bool:
         """Whether phase `code` has begun and is not judged."""
@@ -235,14 +268,24 @@ class Member(Flow):
     def observe_pod_after(self, failure: Failure | None) -> None:
         """As in `Flow`; waits for an operation that the body did not wait for.
 
-        If the body was cut, so is the operation.
+        If the body was cut, so is the operation. The last P60 estimates the cost of all rows.
         """
+        is_cut = failure is not None and failure.is_cut
         work, self._work = self._work, None
-        if work is not None and failure is not None and failure.is_cut:
+        if work is not None and is_cut:
             work.end(self._peers.console.flush)
         elif work is not None:
             work.wait(self._peers.console.flush)
         super().observe_pod_after(failure)
+        if self._ends_launch and not is_cut:
+            self.current.facts.update(self._peers.flow._estimates.at_launch())
+
+    @property
+    def _ends_launch(self) -> bool:
+        """Whether this is the last P60 to end, of a flow that launches rows."""
+        if self.current.contract.code != "P60" or self.state.project.options.sweep == "skip":
+            return False
+        return not any(one.is_open("P60") for one in self._peers.members.values() if one != self)
 
     # ---- operations -------------------------------------------------------------------------
 
@@ -341,7 +384,7 @@ class Member(Flow):
 
     def _start_sweep(self, secrets: Mapping[str, str], price: float | None) -> Result:
         """Freeze the campaign, wait for the other members to freeze it, and launch it."""
-        is_frozen = False
+        is_frozen = is_refused = False
         try:
             ceiling = self._ceiling()  # raises before anything is frozen
             if ceiling is not None:
@@ -349,11 +392,25 @@ class Member(Flow):
             pod, shard = self.state.pod, self._peers.shard_of(self.name)
             result = sweep.start(pod, secrets, price, self._news, shard)
             is_frozen = True
+        except OperationFailed as e:
+            is_refused = e.kind not in _UNANSWERED and self._lacks_campaign()
+            raise
         finally:
-            self._peers.has_frozen(self.name, ok=is_frozen)
-        self._peers.await_frozen()
-        sweep.launch_shard(self.state.pod, secrets, self._ceiling())
+            self._peers.has_frozen(self.name, ok=is_frozen, is_refused=is_refused)
+        members = self._peers.await_frozen()
+        sweep.launch_shard(self.state.pod, secrets, self._ceiling(), members)
         return result
+
+    def _lacks_campaign(self) -> bool:
+        """Whether the pod answers that it does not have the campaign that P60 starts."""
+        try:
+            args = {"campaign_id": self._peers.campaign_id}
+            self.state.pod.request(operations.CAMPAIGN_SHARD, args)
+        except OperationFailed as e:
+            return e.kind in _NO_SUCH_CAMPAIGN
+        except (WfError, TimeoutError, OSError):
+            pass  # it may have it
+        return False
 
     def _ceiling(self) -> sweep.Ceiling | None:
         """The ceiling on the costs of all members."""
@@ -362,7 +419,18 @@ class Member(Flow):
     def _why_not_here(self) -> str:
         run_id = self.state.project.options.fetch_run
         owner = self._peers.flow.state.watched.owner_of(run_id) if run_id else ""
-        return f"row {run_id} is with {owner}" if owner not in ("", self.name) else ""
+        if owner not in ("", self.name):
+            return f"row {run_id} is with {owner}"
+        is_gone = self.name in self._peers.gone and self.state.project.options.fetch != "none"
+        return self._why_nothing_is_missing(run_id) if is_gone else ""
+
+    def _why_nothing_is_missing(self, asked: str | None) -> str:
+        """See `gone_pod`; about one row alone if `asked` names it."""
+        run_ids = [row.run_id for row in self._peers.flow.state.watched.rows]
+        rows = [self.state.watched.row(i) for i in run_ids if asked in (None, i)]
+        here = fetch.verified_here(self.state.project, self._peers.campaign_id, rows)
+        elsewhere = {i for i in run_ids if self._peers.owner_of(i) not in ("", self.name)}
+        return gone_pod.why_nothing_is_missing(self.name, rows, elsewhere, here)
 
     # ---- for the flow as a whole --------------------------------------------------------------
 
@@ -372,12 +440,6 @@ class Member(Flow):
         ready = self.state.phases.get("P30")
         probe = ready.facts.get("probe") if ready is not None else None
         return len(probe.get("gpus") or []) if isinstance(probe, dict) else 0
-
-    def was_refused(self, code: str) -> bool:
-        """Whether phase `code` failed because the pod refused, so that its end is known."""
-        record = self.state.phases.get(code)
-        failure = record.failure if record is not None else None
-        return failure is not None and failure.kind not in _UNANSWERED
 
     def end_of_part(self, *, interrupted: bool) -> MemberEnd:
         """Write the member's summary and close its folder; return how it ended."""

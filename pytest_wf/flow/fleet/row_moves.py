@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from pytest_wf.errors import OperationFailed, PodGone, WfError
 from pytest_wf.flow.fleet import rebalance
 from pytest_wf.flow.fleet.forgotten import is_forgotten
 from pytest_wf.flow.fleet.rebalance import ANSWERS, GONE, UNKNOWN, Cede, Give, Seen, Step
+from pytest_wf.flow.fleet.work import side_by_side
 from pytest_wf.flow.operations.sweep import status_of
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import assignment, fsm, operations
@@ -24,8 +25,6 @@ PATIENCE_S = 10.0
 _ROUNDS = 8
 #: States of a pod whose sweep accepts rows.
 _LAUNCHED = (fsm.SWEEP_RUNNING, fsm.SWEEP_COMPLETED, fsm.ARTIFACTS_SYNCED)
-#: Failure kinds of a pod that does not have the campaign.
-_NO_SUCH_CAMPAIGN = ("no-campaign", "campaign-changed")
 
 
 @dataclass
@@ -38,14 +37,13 @@ class Partner:
     gpus: int
     #: Whether its pod takes part in the sweep; otherwise it gets no rows.
     takes_part: bool = True
-    #: Whether the pod has refused to freeze the campaign, which is new: it trains none of its rows
-    #: if it answers that it does not have it.
-    has_refused: bool = False
     #: Its record of the rows' owners in its last answer.
     view: ShardView | None = None
     #: The owners as they were frozen, by its first answer; later ones leave them out.
     frozen: Mapping[str, tuple[Owner, str]] = field(default_factory=dict)
     contact: str = UNKNOWN
+    #: What proved that its pod is gone, as its session says; '' for nothing.
+    why_gone: str = ""
 
 
 @dataclass
@@ -88,14 +86,10 @@ class RowMoves:
 
         Raises OperationFailed('no-campaign') if no pod answers that has one.
         """
-        statuses, problems = {}, []
-        for name, session in sessions.items():
-            try:
-                with session.patience.limited(PATIENCE_S):
-                    statuses[name] = status_of(session)
-            except (WfError, TimeoutError, OSError) as e:
-                problems.append(f"{name}: {e}")
+        answers = side_by_side({name: partial(_answer_of, one) for name, one in sessions.items()})
+        statuses = {n: one for n, one in answers.items() if isinstance(one, CampaignStatus)}
         if not statuses:
+            problems = [f"{name}: {error}" for name, error in answers.items()]
             raise OperationFailed("no-campaign", f"no pod has a campaign: {'; '.join(problems)}.")
         first, status = next(iter(statuses.items()))
         of_first = sessions[first]
@@ -118,19 +112,17 @@ class RowMoves:
 
     def statuses(self) -> dict[str, CampaignStatus]:
         """The statuses of the members that answer soon and are not gone."""
-        found: dict[str, CampaignStatus] = {}
         self.look_for_gone()
-        for one in self.partners:
-            if one.session is None or one.contact == GONE:
-                continue
-            try:
-                with one.session.patience.limited(PATIENCE_S):
-                    status = status_of(one.session)
-            except (WfError, TimeoutError, OSError):
-                continue
-            if status.campaign_id == self.campaign_id:
-                found[one.name] = status
-        return found
+        asked = {
+            one.name: partial(_answer_of, one.session)
+            for one in self.partners
+            if one.session is not None and one.contact != GONE
+        }
+        return {
+            name: answer
+            for name, answer in side_by_side(asked).items()
+            if isinstance(answer, CampaignStatus) and answer.campaign_id == self.campaign_id
+        }
 
     @property
     def gone(self) -> list[str]:
@@ -158,11 +150,9 @@ class RowMoves:
 
         `statuses` are those of the members that take part.
         """
+        self._ask_all()
         seen = [self._seen(one, statuses.get(one.name)) for one in self.partners]
-        members = {name for one in seen if one.view for name in one.view.members}
-        if members:  # the campaign was never frozen on other pods, so they have no row of it
-            seen = [one for one in seen if one.name in members]
-            self.partners = [one for one in self.partners if one.name in members]
+        seen = self._without_campaign(seen)
         for one in self.partners:
             if one.view is not None:
                 self._learn((i, owner) for i, (owner, _) in one.view.owners.items())
@@ -200,6 +190,24 @@ class RowMoves:
             self._said.add(text)
             self.say(text)
 
+    def _without_campaign(self, seen: list[Seen]) -> list[Seen]:
+        """Leave out members that never had the campaign; one that refused it is gone for it.
+
+        Each of the others has recorded which members may have it.
+        """
+        known = [one.view for one in seen if one.view is not None and one.view.members]
+        if not known:
+            return seen
+        members = frozenset.intersection(*(view.members for view in known))
+        owners = {owner.member for view in known for owner, _ in view.owners.values()}
+        kept = members | owners | set(self.gone)
+        self.partners = [one for one in self.partners if one.name in kept]
+        for partner in self.partners:
+            if partner.name not in members and partner.view is None:
+                partner.contact = GONE
+        contacts = {one.name: one.contact for one in self.partners}
+        return [one._replace(contact=contacts[one.name]) for one in seen if one.name in contacts]
+
     def _learn(self, owners: Iterable[tuple[str, Owner]]) -> None:
         for run_id, owner in owners:
             if run_id not in self.owners or owner.epoch > self.owners[run_id].epoch:
@@ -207,8 +215,6 @@ class RowMoves:
 
     def _seen(self, one: Partner, status: CampaignStatus | None) -> Seen:
         member = Member(one.name, one.gpus)
-        if one.contact != GONE:
-            one.contact = self._contact(one)
         is_launched = (
             one.takes_part
             and status is not None
@@ -230,6 +236,15 @@ class RowMoves:
             if row.state in ROW_IN_PROGRESS
         )
 
+    def _ask_all(self) -> None:
+        """Ask the members that are not gone for their records, all at once."""
+        asked = [one for one in self.partners if one.contact != GONE]
+        contacts = side_by_side({one.name: partial(self._contact, one) for one in asked})
+        for one in asked:
+            one.contact = contacts[one.name]
+            if one.why_gone:
+                self._say_once(f"{one.name} is gone: {one.why_gone}")
+
     def _contact(self, one: Partner) -> str:
         """Ask a member for its record of the rows' owners; return whether it answers."""
         if one.session is None:
@@ -242,10 +257,8 @@ class RowMoves:
                 answer = one.session.request(operations.CAMPAIGN_SHARD, args)
                 view = ShardView.from_json(answer, one.frozen)
         except PodGone as e:
-            self._say_once(f"{one.name} is gone: {e.message}")
+            one.why_gone = e.message
             return GONE
-        except OperationFailed as e:
-            return GONE if one.has_refused and e.kind in _NO_SUCH_CAMPAIGN else UNKNOWN
         except (WfError, TimeoutError, OSError, Malformed):
             return UNKNOWN
         if (view.campaign_id, view.member) != (self.campaign_id, one.name):
@@ -296,6 +309,15 @@ class RowMoves:
         self.moved.update(own)
         if own:
             self.say(f"{step.member} gets {_named(own)}")
+
+
+def _answer_of(session: PodSession) -> CampaignStatus | Exception:
+    """The status of the pod's campaign, or why there is none soon."""
+    try:
+        with session.patience.limited(PATIENCE_S):
+            return status_of(session)
+    except (WfError, TimeoutError, OSError) as e:
+        return e
 
 
 def _gpus_of(session: PodSession) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 #: How often the waiting thread wakes up, to show news and to be interruptible.
 _LOOK_S = 0.1
+#: The most threads that share the operations of `side_by_side`.
+_AT_ONCE = 32
 #: How long an interrupted operation may take to end what it began on its pod.
 _END_S = 30.0
 
@@ -58,6 +62,11 @@ class Work(Generic[T]):
             raise KeyboardInterrupt("the operation was interrupted")
         return self._result
 
+    def join(self, within_s: float) -> None:
+        """Wait for the end of the operation's thread, if it was started."""
+        if self._thread.is_alive():
+            self._thread.join(within_s)
+
     def end(self, meanwhile: Callable[[], None]) -> None:
         """Interrupt the operation and wait for its end, whatever comes of it."""
         self.stop()
@@ -88,3 +97,51 @@ class Work(Generic[T]):
         except BaseException as e:  # noqa: BLE001 - it is raised by the thread that waits
             self._error = e
         self._ended.set()
+
+
+def side_by_side(operations: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+    """The results of short operations on several pods, by name, as they are done at once.
+
+    Raises what one of them raised, when all have ended. If the wait is interrupted, so are the
+    operations that run; the others are left out.
+    """
+    left, found = deque(operations), dict[str, T]()
+
+    def work() -> bool:
+        while left:
+            try:
+                name = left.popleft()
+            except IndexError:  # another thread has taken it
+                break
+            found[name] = operations[name]()
+        return True
+
+    threads = min(len(operations), _AT_ONCE)
+    if threads < 2:
+        work()
+    else:
+        _all_of([Work(f"ask-{n}", work) for n in range(threads)])
+    return {name: found[name] for name in operations}
+
+
+def _all_of(works: Sequence[Work[bool]]) -> None:
+    """Start them and wait for all; an interruption of the wait stops all."""
+    try:
+        for one in works:
+            one.start()
+        for one in works:
+            one._await_end(_nothing)
+    except BaseException:
+        # first all, so that each of them ends soon
+        for one in works:
+            one.stop()
+        end = time.monotonic() + _END_S
+        for one in works:
+            one.join(max(0.0, end - time.monotonic()))
+        raise
+    for one in works:
+        one.wait(_nothing)
+
+
+def _nothing() -> None:
+    pass

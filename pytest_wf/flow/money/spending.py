@@ -51,14 +51,19 @@ class Estimates:
         self._is_awaited = False
 
     def at_launch(self) -> dict[str, Any]:
-        """The estimate from earlier rows, as a fact of P60; contacts the pod."""
+        """The estimate from earlier rows, as a fact of P60; contacts the pod.
+
+        A member has none of its own: the last one whose P60 ends records that of the flow.
+        """
         if self._flow.member or not priced_pods(self._flow):
             return {}
-        self._is_awaited = True
         try:
-            self._flow.sweep.status(fresh=True)
+            opened = self._flow.sweep
+            self._is_awaited = False  # the status has earlier rows
+            opened.status(fresh=True)
             found = estimate_of(self._flow)
         except WfError as e:  # the sweep is launched anyway
+            self._is_awaited = True
             return {"estimate": {"line": f"estimate: not known yet: {e.message}"}}
         self._is_awaited = found is None
         line = "estimate: when the first row has ended" if found is None else str(found)
@@ -66,7 +71,7 @@ class Estimates:
         return {"estimate": {"line": line} if found is None else found.as_json()}
 
     def await_first_row(self) -> None:
-        """Estimate from the first row that ended: for several pods, whose P60 estimates nothing."""
+        """Estimate from the first row that ended, unless P60 gives an estimate."""
         self._is_awaited = bool(priced_pods(self._flow))
 
     def row_seen(self) -> None:

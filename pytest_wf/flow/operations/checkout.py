@@ -42,6 +42,10 @@ def checkout(
     needs = {"contracts": [contract.as_data() for contract in contracts]}
     config = session.config
     warnings: list[Finding] = []
+
+    def has(git_sha: str) -> bool:
+        return session.request(operations.HAS_COMMIT, {"sha": git_sha}).get("has") is True
+
     if verify:
         resuming = session.project.options.sweep == "resume"
         campaign = _campaign(session) if resuming else None
@@ -56,7 +60,7 @@ def checkout(
         if campaign is not None:
             refuse_other_commit(session, campaign, facts)
     elif config.repo_url == ".":
-        with bundled(session.project.root) as bundle:
+        with bundled(session.project.root, has) as bundle:
             _check_pin(config.expect_git_sha, bundle.git_sha)
             facts = _send(session, bundle, needs, show)
         facts["uncommitted_here"] = list(bundle.uncommitted)
@@ -65,7 +69,8 @@ def checkout(
     elif config.checkout_via == "bundle":
         change = "" if config.checkout_pr is None else str(config.checkout_pr)
         asked = Wanted(config.checkout_branch, change, config.expect_git_sha)
-        with relayed(config.repo_url, asked, session.project.root / ".wf" / "repositories") as b:
+        cache = session.project.root / ".wf" / "repositories"
+        with relayed(config.repo_url, asked, cache, has) as b:
             facts = _send(session, b, needs, show)
     else:
         facts = _request(session, {"verify": False, "data": needs}, show)
@@ -84,9 +89,13 @@ def _found_on_pod(data_link: str, facts: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def operation_log(
-    session: PodSession, role: str, facts: Mapping[str, Any]
+    session: PodSession, role: str, facts: dict[str, Any]
 ) -> tuple[ArtifactNote, ...]:
-    """The log of a detached operation, as an artifact of the flow."""
+    """The log of a detached operation, as an artifact of the flow.
+
+    The operation's answer has its first part, which is taken out of the `facts`.
+    """
+    piece = facts.pop("log", None)
     op_id = facts.get("log_op_id")
     if not op_id:
         return ()
@@ -94,7 +103,7 @@ def operation_log(
     offset = 0
     while True:
         try:
-            piece = session.request(
+            piece = piece or session.request(
                 operations.LOG, {"op_id": op_id, "offset": offset, "max_bytes": 1 << 20}
             )
         except OperationFailed as e:
@@ -106,6 +115,7 @@ def operation_log(
         offset = int(piece["offset"]) + len(data)
         if not data or offset >= int(piece["size"]) or offset > _MAX_LOG_BYTES:
             break
+        piece = None
     return (ArtifactNote(role, role + ".log", content=b"".join(chunks)),)
 
 
@@ -138,7 +148,8 @@ def _send(
 ) -> dict[str, Any]:
     control = session.config.ops_remote_outputs_dir + "/_control"
     remote = f"{control}/bundles/{bundle.git_sha}.bundle"
-    session.client.upload(remote, str(bundle.path))
+    if bundle.path is not None:
+        session.client.upload(remote, str(bundle.path))
     args = {"verify": False, "bundle": remote, "expect_sha": bundle.git_sha, "data": needs}
     return {**_request(session, args, show), "bundle_bytes": bundle.bytes}
 

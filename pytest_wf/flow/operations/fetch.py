@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pytest_wf.errors import OperationFailed
@@ -21,11 +20,12 @@ from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_copies import LocalCopies
 from pytest_wf.fetch.local_runs import is_foreign, is_ours, verified_runs
 from pytest_wf.flow.operations.deletion import runs_on
-from pytest_wf.flow.operations.sweep import status_of
+from pytest_wf.flow.operations.sweep import status_in, status_of
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
+from pytest_wf.project.project import Project
 from pytest_wf.wire import operations
-from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note
+from pytest_wf.wire.rows import CampaignStatus, FoundRun, Note, RowStatus
 from pytest_wf.wire.states import DRY_RUN, NOT_SELECTED, OTHER_POD, ROW_ENDED, ROW_SETTLED
 
 #: The most left-out files of a run that the evidence names.
@@ -53,7 +53,12 @@ def fetch(
     if wanted == "none":
         return Result("fetch-skip", skipped="--wf-fetch=none")
     session.hold_lease()
-    status = status_of(session)
+    begun: dict[str, Any] = {}
+    if wanted == "all":
+        begun = _begun(session)
+        status = status_in(begun["campaign"])
+    else:
+        status = status_of(session)  # whether the run can be fetched is decided before
     rows = {row.run_id: row for row in status.rows}
     if wanted.startswith("run:"):
         run_id = wanted[len("run:") :]
@@ -93,7 +98,8 @@ def fetch(
     project = session.project
     may_go = project.config.wf_delete_checkpoints or project.config.wf_delete_unfetched
     dest = project.root / project.config.local_artifacts_dir
-    unwritten = {session.request(operations.FETCH_BEGIN)["unwritten"]}
+    begun = begun or session.request(operations.FETCH_BEGIN)
+    unwritten, listing = {begun["unwritten"]}, begun.get("listing")
     fetched = None
     try:
         options = FetchOptions(
@@ -102,8 +108,9 @@ def fetch(
             flow_id=session.flow_id,
             checkpoints=project.fetches_checkpoints or (for_delete and not may_go),
             checkpoint_patterns=project.config.checkpoint_patterns,
-            adopted=_adopted(status),
+            adopted=_adopted(status.rows),
             unended=unended,
+            listing=listing if isinstance(listing, dict) else None,
             on_bytes=on_bytes,
             log=session.log,
         )
@@ -111,7 +118,7 @@ def fetch(
         if for_delete and wanted == "all":
             fetched.update(_fetch_others(session, options, rows))
     finally:
-        synced = fetched is not None and not _missing(dest, status)
+        synced = fetched is not None and not _missing(project, status)
         end = {
             "synced": synced,
             "left_out": fetched is not None and any(run.left_out for run in fetched.values()),
@@ -139,6 +146,16 @@ def fetch(
         if is_ours(run.path)
     )
     return Result("fetch", facts, artifacts=records)
+
+
+def _begun(session: PodSession) -> dict[str, Any]:
+    """The answer to the beginning of a fetch, with the campaign's status."""
+    try:
+        return session.request(operations.FETCH_BEGIN, {"status": True}, timeout_s=300)
+    except OperationFailed as e:
+        if e.kind == "config-not-synced":
+            status_of(session)  # if there is no campaign, that is the reason to give
+        raise
 
 
 def fetch_directories(
@@ -231,6 +248,7 @@ def _fetch_found(
         open_rows = {name: state for name, state in states.items() if state not in ROW_ENDED}
         of_group = replace(
             options,
+            listing=None,
             dest=options.dest / above,
             pod_folder=above,
             campaign_id=campaign_id,
@@ -242,9 +260,15 @@ def _fetch_found(
     return found
 
 
-def _missing(dest: Path, status: CampaignStatus) -> list[str]:
+def verified_here(project: Project, campaign_id: str, rows: Collection[RowStatus]) -> set[str]:
+    """The rows of a campaign whose verified results are on this machine."""
+    dest = project.root / project.config.local_artifacts_dir
+    return verified_runs(dest, campaign_id, adopted=_adopted(rows))
+
+
+def _missing(project: Project, status: CampaignStatus) -> list[str]:
     """Selected rows of `status` that have not ended, or whose results are not here and verified."""
-    verified = verified_runs(dest, status.campaign_id, adopted=_adopted(status))
+    verified = verified_here(project, status.campaign_id, status.rows)
     return [
         row.run_id
         for row in status.rows
@@ -253,9 +277,9 @@ def _missing(dest: Path, status: CampaignStatus) -> list[str]:
     ]
 
 
-def _adopted(status: CampaignStatus) -> dict[str, str]:
+def _adopted(rows: Collection[RowStatus]) -> dict[str, str]:
     """The campaigns that trained the rows that this one adopted, by run id."""
-    return {row.run_id: row.adopted_from for row in status.rows if row.adopted_from}
+    return {row.run_id: row.adopted_from for row in rows if row.adopted_from}
 
 
 def _warnings(fetched: Mapping[str, RunFetched], why_none: str) -> list[str]:

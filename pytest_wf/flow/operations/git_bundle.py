@@ -7,7 +7,7 @@ import posixpath
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from pathlib import Path
 from pytest_wf.agent.setup import same_code
 from pytest_wf.agent.setup.same_code import ReadHere
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.readiness.local_commit import ownership_remedy
+from pytest_wf.flow.readiness.local_commit import no_git, ownership_remedy
+from pytest_wf.project.local_git import run_git
 from pytest_wf.project.project import CONFIG, Project
-from pytest_wf.wire import environment
 from pytest_wf.wire.files import sha256_file
 from pytest_wf.wire.remotes import remote
 from pytest_wf.wire.trainer import entrypoint
@@ -29,10 +29,11 @@ _GIT_TIMEOUT_S = 300
 class Bundle:
     """One commit with its history, packed into a file."""
 
-    path: Path
+    #: None if the pod has the commit, so that nothing was packed.
+    path: Path | None
     git_sha: str
-    sha256: str
-    bytes: int
+    sha256: str = ""
+    bytes: int = 0
     #: Tracked files with uncommitted changes, which are not in the bundle.
     uncommitted: tuple[str, ...] = ()
     #: Those of them that runs may read: all except flows/, which is read on this machine, and
@@ -40,10 +41,16 @@ class Bundle:
     left_behind: tuple[str, ...] = ()
 
 
+def never(_git_sha: str) -> bool:
+    """What is said of a pod's commits if it is not asked: it has none."""
+    return False
+
+
 @contextmanager
-def bundled(root: Path) -> Iterator[Bundle]:
+def bundled(root: Path, has: Callable[[str], bool] = never) -> Iterator[Bundle]:
     """Bundle the checked-out commit of `root`; the file exists within the block.
 
+    `has` says whether the pod has a commit, for which no file is needed.
     Raises OperationFailed('clone') if `root` is not in a repository, has no commit yet, or
     is a shallow clone, which git cannot bundle completely.
     """
@@ -58,17 +65,15 @@ def bundled(root: Path) -> Iterator[Bundle]:
     changed = tuple(line[3:] for line in status.split("\0") if line)
     prefix = _git(root, "rev-parse", "--show-prefix").rstrip("\n")
     own = (f"{prefix}flows/", f"{prefix}.gitignore")
+    left = tuple(name for name in changed if not name.startswith(own))
+    if has(git_sha):
+        yield Bundle(None, git_sha, uncommitted=changed, left_behind=left)
+        return
     with tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder:
         path = Path(folder) / "repo.bundle"
         _git(root, "bundle", "create", "--quiet", str(path), "HEAD")
-        yield Bundle(
-            path,
-            git_sha,
-            sha256_file(str(path)),
-            path.stat().st_size,
-            changed,
-            tuple(name for name in changed if not name.startswith(own)),
-        )
+        digest, size = sha256_file(str(path)), path.stat().st_size
+        yield Bundle(path, git_sha, digest, size, changed, left)
 
 
 def commit_here(root: Path) -> str:
@@ -133,22 +138,9 @@ def _trains_with(project: Project, flows: str) -> bool:
 
 def _git(root: Path, *words: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words],
-            capture_output=True,
-            check=False,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=_GIT_TIMEOUT_S,
-            env=environment.of_git(),
-        )
+        done = run_git(root, *words, timeout_s=_GIT_TIMEOUT_S)
     except FileNotFoundError:
-        raise OperationFailed(
-            "clone",
-            "REPO_URL is '.', and this machine has no git to pack the checkout with.",
-            "Install git here, or set REPO_URL to an address that the pod can clone.",
-        ) from None
+        raise no_git("clone") from None
     except subprocess.TimeoutExpired:
         raise OperationFailed(
             "clone",

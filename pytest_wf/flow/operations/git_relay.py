@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
 from pytest_wf.errors import OperationFailed
-from pytest_wf.flow.operations.git_bundle import Bundle
-from pytest_wf.wire import environment
+from pytest_wf.flow.operations.git_bundle import Bundle, never
+from pytest_wf.project.local_git import run_git
 from pytest_wf.wire.files import sha256_bytes, sha256_file
 from pytest_wf.wire.remotes import Remote, Wanted, masked, remote
 from pytest_wf.wire.safe_text import excerpt
@@ -28,9 +28,12 @@ _TARGET = "refs/wf/target"
 
 
 @contextmanager
-def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
+def relayed(
+    url: str, wanted: Wanted, cache: Path, has: Callable[[str], bool] = never
+) -> Iterator[Bundle]:
     """Bundle the wanted commit of the repository at `url`; the file exists within the block.
 
+    `has` says whether the pod has a commit, for which no file is needed.
     Raises OperationFailed('clone') if it cannot be read, or has no such branch or change
     request, and 'wrong-sha' if the commit is not in it.
     """
@@ -39,6 +42,9 @@ def relayed(url: str, wanted: Wanted, cache: Path) -> Iterator[Bundle]:
         tempfile.TemporaryDirectory(prefix="wf-bundle-") as folder,
     ):
         sha = store.bring(wanted)
+        if has(sha):
+            yield Bundle(None, sha)
+            return
         path = Path(folder) / "repo.bundle"
         store.pack(sha, path)
         yield Bundle(path, sha, sha256_file(str(path)), path.stat().st_size)
@@ -143,19 +149,11 @@ class _Store:
         return done.stdout
 
     def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
-        place = ["-C", str(self._path)] if self._path.is_dir() else []
-        options = ["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"]
+        root = self._path if self._path.is_dir() else Path()
+        options = ("-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null")
+        env = self._origin.env
         try:
-            return subprocess.run(
-                ["git", *place, *options, *words],
-                capture_output=True,
-                check=False,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                timeout=_TIMEOUT_S,
-                env=environment.of_git(self._origin.env),
-            )
+            return run_git(root, *options, *words, timeout_s=_TIMEOUT_S, env=env)
         except FileNotFoundError:
             raise OperationFailed(
                 "clone",

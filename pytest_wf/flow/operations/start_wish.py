@@ -34,6 +34,9 @@ def _same_code(session: PodSession, now: str, paths: ReadHere) -> list[str]:
     """Commits of runs on the pod with the same code as `now`, by this machine's repository."""
     if not now or not paths.paths:
         return []
-    commits = sorted({run.git_sha for run in runs_on(session)} - {"", now})[:_MOST_COMMITS]
+    trained = session.trained_commits
+    if trained is None:
+        trained = frozenset(run.git_sha for run in runs_on(session))
+    commits = sorted(trained - {"", now})[:_MOST_COMMITS]
     root = session.project.root
     return [sha for sha in commits if is_same_code(root, sha, now, paths)]

@@ -42,6 +42,8 @@ Ceiling = Callable[[], dict[str, Any]]
 #: The longest that one long poll may take on the pod.
 _POLL_S = 5.0
 TAIL_BYTES = 16 * 1024
+#: Continues the campaign; a text with it is completed where it is shown.
+_AGAIN = "--wf-sweep=resume"
 #: The most rows of a kind that a message names.
 _SHOWN = 20
 
@@ -97,11 +99,18 @@ def _frozen_only(shard: Shard) -> dict[str, Any]:
 
 
 def launch_shard(
-    session: PodSession, secrets: Mapping[str, str], ceiling: Ceiling | None = None
+    session: PodSession,
+    secrets: Mapping[str, str],
+    ceiling: Ceiling | None,
+    members: Collection[str],
 ) -> None:
-    """Launch the campaign that `start` has frozen with a shard; no row begins beyond `ceiling`."""
+    """Launch the campaign that `start` has frozen with a shard; no row begins beyond `ceiling`.
+
+    `members` are those that may have the campaign.
+    """
     args = {
         "flow_id": session.flow_id,
+        "members": sorted(members),
         "secrets": dict(secrets),
         **_launch(session),
         **_ceiling(ceiling),
@@ -136,11 +145,11 @@ def resume(
     session.hold_lease()
     frozen = session.request(operations.MANIFEST)
     named = session.project.options.campaign
-    if named and named != frozen.get("campaign_id"):
+    if named and named != (latest := frozen.get("campaign_id")):
         raise OperationFailed(
             "no-campaign",
-            f"the pod's latest campaign is {frozen.get('campaign_id')}, not {named}.",
-            "Only the latest one can be continued: name it, or leave --wf-campaign out.",
+            f"the pod's latest campaign is {latest}, not {named}.",
+            f"Only the latest one can be continued: `{_AGAIN} --wf-campaign={latest}`.",
         )
     try:
         differing = differences(session.project.all_rows, listed(frozen, "rows", Row.from_json))
@@ -219,7 +228,11 @@ def status_of(session: PodSession, args: Mapping[str, Any] | None = None) -> Cam
     Raises OperationFailed: 'no-campaign', and 'hostile-answer' for an invalid status.
     """
     args = args or {"wait_s": 0}
-    answer = session.request(operations.CAMPAIGN, args, timeout_s=60 + args["wait_s"])
+    return status_in(session.request(operations.CAMPAIGN, args, timeout_s=60 + args["wait_s"]))
+
+
+def status_in(answer: Mapping[str, Any]) -> CampaignStatus:
+    """The status of a campaign in an answer. Raises OperationFailed('hostile-answer')."""
     try:
         return CampaignStatus.from_json(answer)
     except Malformed as e:
@@ -250,13 +263,10 @@ class Sweep:
         campaign_id: str | None = None,
         on_status: Callable[[CampaignStatus], None] | None = None,
         deselected: Collection[str] = (),
-        selection: str = "",
     ) -> None:
         self._session = session
         #: Rows that are not waited for.
         self._deselected = frozenset(deselected)
-        #: The options that continue the campaign and select the same rows.
-        self._again = f"--wf-sweep=resume {selection}".strip()
         #: The expectations of rows' metrics.
         self.expectations = Expectations(session.config.wf_expect, session.project.baseline)
         self._asked_for = campaign_id
@@ -341,7 +351,7 @@ class Sweep:
                     raise NotAwaited(f"not trained by this pod: {row.reason}")
                 self._require_money(row)
                 if not wait:
-                    raise NotAwaited(_why_open(row, self._patient_status(), self._again))
+                    raise NotAwaited(_why_open(row, self._patient_status()))
                 self._require_progress(f"row {run_id} is {row.state}")
                 self._patient_refresh()
                 row = self._require(run_id)
@@ -404,7 +414,7 @@ class Sweep:
             raise OperationFailed(
                 "budget",
                 f"row {row.run_id} was not begun: {ceiling} is reached.",
-                f"Raise WF_MAX_USD, and continue with `{self._again}`.",
+                f"Raise WF_MAX_USD, and continue with `{_AGAIN}`.",
             )
 
     def _require_progress(self, what: str) -> None:
@@ -413,7 +423,7 @@ class Sweep:
             raise OperationFailed(
                 "sweep-stopped",
                 f"{what}, and the user has stopped campaign {status.campaign_id}.",
-                f"Continue it with `{self._again}`.",
+                f"Continue it with `{_AGAIN}`.",
             )
         is_idle = status.supervisor != SUPERVISOR_ALIVE and not status.in_progress
         if is_idle or status.state == fsm.SWEEP_STALLED:
@@ -421,14 +431,14 @@ class Sweep:
             raise OperationFailed(
                 "sweep-stalled",
                 f"{what}, and nothing on the pod works on campaign {status.campaign_id}{why}.",
-                f"Start it again with `{self._again}`.",
+                f"Start it again with `{_AGAIN}`.",
             )
         limit = self._session.config.wf_flow_wait_max_polls
         if limit and self.polls >= limit:
             raise OperationFailed(
                 "wait-exhausted",
                 f"{what} after {self.polls} polls (WF_FLOW_WAIT_MAX_POLLS); the sweep continues.",
-                f"Attach again with `{self._again} --wf-wait=true`.",
+                f"Attach again with `{_AGAIN} --wf-wait=true`.",
             )
 
     def _patient_status(self) -> CampaignStatus:
@@ -542,13 +552,13 @@ def _named(differing: Mapping[str, list[str]]) -> str:
     )
 
 
-def _why_open(row: RowStatus, status: CampaignStatus, again: str) -> str:
+def _why_open(row: RowStatus, status: CampaignStatus) -> str:
     """Why a row has not ended, for a flow that does not wait for it."""
     if row.state in ROW_NOT_KNOWN:
         return f"its end is not known: {row.state}" + (f" ({row.reason})" if row.reason else "")
     if row.state == PENDING and status.stopped:
-        return f"not begun: the user has stopped the sweep; continue with `{again}`"
-    return f"launched, not awaited ({row.state}); attach again with `{again} --wf-wait=true`"
+        return f"not begun: the user has stopped the sweep; continue with `{_AGAIN}`"
+    return f"launched, not awaited ({row.state}); attach again with `{_AGAIN} --wf-wait=true`"
 
 
 def _with_reasons(status: CampaignStatus) -> CampaignStatus:

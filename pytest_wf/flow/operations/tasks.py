@@ -15,7 +15,7 @@ from pytest_wf.errors import InputError, Problem
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.wire import ids, operations, states
-from pytest_wf.wire.process import exit_status
+from pytest_wf.wire.process import exit_status, is_argument
 
 #: Exit status if the task or the wait timed out, as of timeout(1).
 TIMED_OUT = 124
@@ -135,14 +135,7 @@ def check(task_id: str, command: str | None = None) -> None:
                 f"{', '.join(sorted(ids.RESERVED))} and no device of Windows.",
             )
         )
-    if command is not None and (not command.strip() or not _is_text(command)):
+    if command is not None and (not command.strip() or not is_argument(command)):
         problems.append(Problem("wf", None, "--cmd", command, "no command.", "Write one."))
     if problems:
         raise InputError(problems)
-
-
-def _is_text(command: str) -> bool:
-    try:
-        return b"\0" not in command.encode("utf-8")
-    except UnicodeEncodeError:
-        return False

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.project.ignored_data import LISTING, data_in
+from pytest_wf.project.local_git import run_git
 from pytest_wf.project.project import Project
-from pytest_wf.wire import environment
 from pytest_wf.wire.trainer import entrypoint
 
 _TIMEOUT_S = 120.0
@@ -189,22 +189,9 @@ def _normal(path: str) -> str:
 def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> str:
     """The output of git; '' if it fails and may. Raises OperationFailed('repository')."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words],
-            input=stdin,
-            capture_output=True,
-            check=False,
-            text=True,
-            errors="surrogateescape",
-            timeout=_TIMEOUT_S,
-            env=environment.of_git(),
-        )
+        done = run_git(root, *words, timeout_s=_TIMEOUT_S, stdin=stdin, errors="surrogateescape")
     except FileNotFoundError:
-        raise OperationFailed(
-            "repository",
-            "REPO_URL is '.', and this machine has no git to pack the checkout with.",
-            "Install git here, or set REPO_URL to an address that the pod can clone.",
-        ) from None
+        raise no_git("repository") from None
     except subprocess.TimeoutExpired:
         raise OperationFailed(
             "repository", f"`git {words[0]}` in {root} did not end in {_TIMEOUT_S:.0f} s."
@@ -218,6 +205,15 @@ def _git(root: Path, *words: str, stdin: str = "", may_fail: bool = False) -> st
         f"`git {words[0]}` in {root} says: {' '.join(done.stderr.split())}",
         ownership_remedy(done.stderr)
         or "Repair the repository, or set REPO_URL to an address that the pod can clone.",
+    )
+
+
+def no_git(kind: str) -> OperationFailed:
+    """The failure of an operation on a machine without git."""
+    return OperationFailed(
+        kind,
+        "REPO_URL is '.', and this machine has no git to pack the checkout with.",
+        "Install git here, or set REPO_URL to an address that the pod can clone.",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import allure_commons
+from allure_commons.model2 import Status, StatusDetails
 
 from pytest_wf.wire.files import write_atomic
 from pytest_wf.wire.redact import Redactor
@@ -30,6 +31,7 @@ class AllureMask:
         self._folder = folder
         self._redactor = redactor
         self._settled: dict[str, dict[str, Any]] = {}
+        self._skipped: dict[str, str] = {}
         #: Why something is missing in `folder`; '' if nothing is.
         self.trouble = ""
         allure_commons.plugin_manager.register(self)
@@ -37,6 +39,10 @@ class AllureMask:
     def settle(self, uuid: str, values: dict[str, Any]) -> None:
         """Set these values of the result `uuid` when it is written, whatever they are by then."""
         self._settled.setdefault(uuid, {}).update(values)
+
+    def skip(self, uuid: str, reason: str) -> None:
+        """Show the result `uuid` as skipped if it has passed when it is written."""
+        self._skipped[uuid] = reason
 
     def close(self) -> None:
         """Stop masking."""
@@ -46,6 +52,9 @@ class AllureMask:
     def report_result(self, result: Any) -> Generator[None, object, object]:
         for name, value in self._settled.pop(result.uuid, {}).items():
             setattr(result, name, value)
+        reason = self._skipped.pop(result.uuid, None)
+        if reason is not None and result.status == Status.PASSED:
+            result.status, result.statusDetails = Status.SKIPPED, StatusDetails(message=reason)
         self._mask(result)
         return (yield from self._written())
 

@@ -99,6 +99,8 @@ class AllureView:
         self._label_phase(result, item, code, record.contract.name, flow)
         files = PhaseFiles(flow.store.dir, code)
         result.steps = phase_steps(files, result.steps)
+        if record.status == "skip" and self._mask is not None:
+            self._mask.skip(result.uuid, record.skipped)
         for kind in ("evidence", "verdict"):
             if files.path(kind).is_file():
                 allure.attach.file(str(files.path(kind)), kind, allure.attachment_type.JSON)

@@ -19,6 +19,7 @@ from pytest_wf.console.columns import (
 )
 from pytest_wf.console.progress import size, span
 from pytest_wf.console.row_table import TableRow, row_table
+from pytest_wf.court.next_command import trained_again
 from pytest_wf.flow.header import header_line
 from pytest_wf.flow.summary import following_command
 from pytest_wf.plugin.failure_text import indented, relative_path
@@ -77,8 +78,9 @@ class PeopleLines:
         lines.append([Part(f"evidence: {relative_path(str(flow.store.dir))}", DIM)])
         following = (summary.get("error") or {}).get("next") or following_command(flow)
         if following:
-            is_again = summary.get("failure_kind") == "row-failed"
-            what = "  # trains the failed rows again" if is_again else ""
+            what = ""
+            if summary.get("failure_kind") == "row-failed":
+                what = f"  # {trained_again(row.failure_class for row in flow.watched.rows)}"
             lines.append([Part("next: "), Part(str(following), BOLD), Part(what, DIM)])
         return lines
 

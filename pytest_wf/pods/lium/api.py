@@ -11,6 +11,7 @@ import math
 import os
 import re
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ _OLDEST, _TOO_NEW = (0, 30), (0, 40)
 #: Seconds to wait for a name's resolution before a request, which then resolves it, too.
 _RESOLVE_S = 20.0
 _INSTALL = "Run `pip install 'pytest-wf[lium]'`."
+#: Several pods of a flow open the account side by side; the environment is changed by one.
+_importing = threading.Lock()
 
 
 class _Assembled(Exception):
@@ -66,16 +69,17 @@ def import_sdk() -> ModuleType:
             _INSTALL,
         )
     # its import loads a .env file of the project into os.environ, unless that is switched off
-    before = dict(os.environ)
-    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
-    try:
-        import lium
-    except ImportError as e:
-        raise OperationFailed("provider", f"lium.io cannot be imported: {e}.", _INSTALL) from e
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
+    with _importing:
+        before = dict(os.environ)
+        os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+        try:
+            import lium
+        except ImportError as e:
+            raise OperationFailed("provider", f"lium.io cannot be imported: {e}.", _INSTALL) from e
+        finally:
+            for name in set(os.environ) - set(before):
+                del os.environ[name]
+            os.environ.update(before)
     module: ModuleType = lium
     return module
 

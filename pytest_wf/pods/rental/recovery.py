@@ -70,11 +70,12 @@ def take_idle_pods(
         if len(found) > count:
             names = ", ".join(f"{pod.name} ({pod.id})" for _, pod in found)
             wanted = "the one" if count == 1 else f"the {count}"
+            delete = ", ".join(f"`wf pod-delete {pod.id}`" for _, pod in found)
             raise OperationFailed(
                 "provider",
                 f"this project has {len(found)} pods that no process uses: {names}.",
                 f"Set {prefix_of(journal.provider)}TARGET to the id of {wanted} to use, and delete "
-                "the others: `wf pod-delete <id>`.",
+                f"the others, of {delete}.",
             )
         return [(_taken(journal, rental, pod, flow_id), pod) for rental, pod in found]
 

@@ -18,6 +18,7 @@ from pytest_wf.pods.rpc import agent_zipapp
 from pytest_wf.pods.rpc.bulk_stream import BulkStream
 from pytest_wf.pods.rpc.channel import Channel, clean
 from pytest_wf.pods.rpc.launch import LaunchedStream, NotStarted, Silent
+from pytest_wf.pods.rpc.phase_states import PhaseStates
 from pytest_wf.wire import messages, operations
 from pytest_wf.wire.files import BadJson, canonical_json, parse_json, sha256_file
 
@@ -35,6 +36,9 @@ _MAX_TOLD_CHARS = 200
 _MAX_TOLD = 40
 #: The most findings about damage on the pod that are kept.
 _MAX_FINDINGS = 100
+#: A deletion leaves no state to read, and a log has none. A poll that waits is not asked either: it
+#: is sent again and again, and reading the state of a large campaign takes long.
+_WITHOUT_STATES = frozenset({operations.DELETE, operations.LOG})
 #: Arguments that carry a file.
 _FILES = frozenset({"data", "manifest_csv"})
 
@@ -77,6 +81,8 @@ class AgentClient:
         self.round_trips = 0
         #: The pod's findings about damaged control files, one sentence each.
         self.findings: list[str] = []
+        #: Where the pod's state before and after each request is noted; None for nowhere.
+        self.states: PhaseStates | None = None
         #: The facts that the pod reported when the agent started.
         self.hello: dict[str, Any] = {}
         with self._lock:
@@ -103,16 +109,22 @@ class AgentClient:
         token = self.token if token is None else token
         sent = dict(args or {})
 
+        states = self.states if op not in _WITHOUT_STATES and not sent.get("wait_s") else None
+
         def hear(event: Mapping[str, Any]) -> None:
             if isinstance(event.get("finding"), str):
                 self._find(event["finding"])
+            elif states is not None and "states" in event:
+                states.hear(event)
             elif on_event is not None:
                 on_event(event)
 
         def ask(left_s: float) -> dict[str, Any]:
             channel = self._open_channel()
             self.round_trips += 1
-            line = messages.request(id, op, sent, token)
+            if self.states is not None and op != operations.LOG:
+                self.states.sent()
+            line = messages.request(id, op, sent, token, states is not None)
             if "wait_s" in sent:
                 sent["wait_s"] = 0  # if it is sent again: the next link may not last as long
             silence_s = self._patience.silence_s

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pytest_wf.errors import LinkLost, Unreachable
 from pytest_wf.pods.base import Completed, Target
-from pytest_wf.pods.ssh.link import LOST_REMEDY, Link
+from pytest_wf.pods.ssh.link import Link
 from pytest_wf.pods.ssh.remote_command import remote_command
 from pytest_wf.pods.streams import CHUNK_BYTES, PipedStream, check_argv, run_to_end
 
@@ -127,7 +127,12 @@ class SshConnection:
         while True:
             self._further = [link for link in self._further if link.is_alive()]
             for link in (self._link, *self._further):
-                channel = link.session(end)
+                try:
+                    channel = link.session(end)
+                except LinkLost:
+                    if link is self._link:
+                        raise
+                    continue  # it has just broken; the others have not
                 if channel is not None:
                     return link, channel
             # a host frees a session a moment after its end
@@ -194,7 +199,7 @@ class _ChannelPipes:
         self.name = name
         self._channel = channel
         self._ended = link.ended(channel)
-        self._lost = link.lost
+        self._link = link
         self._release: Callable[[], None] | None = release
         self._input_open = True
         self._news = _News()
@@ -211,7 +216,7 @@ class _ChannelPipes:
         except TimeoutError:
             raise
         except (paramiko.SSHException, EOFError, OSError) as e:
-            raise self._lost(f"{self.name} was started") or Unreachable(
+            raise self._link.lost(f"{self.name} was started") or Unreachable(
                 f"{self.name} was refused: {e}",
                 "The login must allow commands (no ForceCommand, no restricted shell).",
             ) from e
@@ -256,7 +261,7 @@ class _ChannelPipes:
         over = self._over()  # first: what came before the end is then in the buffers
         if not over or self._channel.recv_ready() or self._channel.recv_stderr_ready():
             return False
-        if not self._channel.eof_received and not self._ended.is_set() and self._release:
+        if not self._channel.eof_received:
             self._raise_if_lost()
         return True
 
@@ -270,6 +275,8 @@ class _ChannelPipes:
         if status != -1:
             return status
         self._raise_if_lost()
+        if lost := self._link.lost(f"{self.name} was under way"):
+            raise lost
         return None
 
     def close(self) -> None:
@@ -286,9 +293,9 @@ class _ChannelPipes:
         return bool(self._channel.eof_received or self._channel.closed or self._ended.is_set())
 
     def _raise_if_lost(self) -> None:
-        lost = self._lost(f"{self.name} was under way")
-        if lost:
-            raise lost
+        """Raise LinkLost if the channel was closed neither by the host nor by us."""
+        if not self._ended.is_set() and self._release:
+            raise self._link.broken(f"{self.name} was under way")
 
     def _take(self, recv: Callable[[int], bytes]) -> bytes:
         try:
@@ -296,10 +303,7 @@ class _ChannelPipes:
         except (OSError, EOFError) as e:
             # paramiko acknowledges data when it returns it, and drops the data if it cannot: later
             # data must not be taken for the next part
-            doing = f"{self.name} was under way"
-            raise self._lost(doing) or LinkLost(
-                f"the link broke while {doing}.", LOST_REMEDY
-            ) from e
+            raise self._link.broken(f"{self.name} was under way") from e
 
     def _send(self, data: memoryview, wait_s: float) -> int:
         self._channel.settimeout(wait_s)

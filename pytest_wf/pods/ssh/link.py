@@ -77,8 +77,10 @@ class Link:
         """The error to raise if the link is dead; None if it is not."""
         if self._transport.is_active():
             self._transport.join(_SETTLE_S)
-        if self._transport.is_active():
-            return None
+        return None if self._transport.is_active() else self.broken(doing, cause)
+
+    def broken(self, doing: str, cause: BaseException | None = None) -> LinkLost:
+        """The error to raise if the link is dead, whether paramiko says so yet or not."""
         cause = cause or self._transport.saved_exception
         why = f" ({cause})" if cause and str(cause) else ""
         return LinkLost(f"the link to {self._address} broke while {doing}{why}.", LOST_REMEDY)

@@ -16,6 +16,8 @@ from pytest_wf.project.trainers.script import Script, calls, dotted
 _CELL = re.compile(r"[\w.][\w./+-]*", re.ASCII)
 #: An entry of a defaults list.
 _DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+)\s*:\s*(\S+)", re.M)
+#: Parts of other configs, such as those in `_base_/`.
+_HIDDEN = re.compile(r"(^|/)[._]")
 _FOLDERS = re.compile(r"(^|/)(configs?|conf|cfgs?|experiments?|recipes)(/|$)")
 #: A file beside a script that is a config by its name.
 _NAMES = re.compile(r"(^|[_-])(config|conf|cfg|train|hparams|params)")
@@ -30,7 +32,13 @@ def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> t
         is_near = not below.startswith("..") and below.count("/") <= 2
         is_config = _FOLDERS.search(place) if place else _NAMES.search(name)
         is_code = name.endswith(".py") and not place
-        if is_near and is_config and name.endswith(endings) and not is_code and name[0] not in "._":
+        if (
+            is_near
+            and is_config
+            and name.endswith(endings)
+            and not is_code
+            and not _HIDDEN.search(below)
+        ):
             found.append(below)
     found = [path for path in found if _CELL.fullmatch(path)]
     return tuple(sorted(found, key=lambda path: ("train" not in path, path.count("/"), path)))
@@ -70,6 +78,17 @@ def of_hydra(repository: Repository, script: Script) -> HydraConfig:
         tuple(name for name in experiments if _CELL.fullmatch(name)),
         "experiment" if "experiment" in defaults else "+experiment",
     )
+
+
+def of_omegaconf(repository: Repository, script: Script) -> tuple[Option, ...]:
+    """The values of the file that a script loads by a fixed name, as arguments."""
+    for call in calls(script.tree):
+        if f".{dotted(call.func)}".endswith(".OmegaConf.load"):
+            for node in call.args[:1]:
+                path = str(node.value) if isinstance(node, ast.Constant) else ""
+                text = repository.text(path) if repository.has(path) else ""
+                return tuple(Option(key, _scalar(value)) for key, value in _values(text))
+    return ()
 
 
 def _decorated(script: Script) -> tuple[str, str]:

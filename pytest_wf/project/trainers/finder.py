@@ -47,7 +47,10 @@ def _without_script(
     if family is None:
         names = [f"{one.script.path} ({one.family.name})" for one in found]
         why = f"several scripts are as likely: {listed(names)}" if names else _why_none(repository)
-        note = "Name the script with `wf init --script PATH`, or the family with `--trainer`."
+        note = (
+            "Name the script with `wf init --script PATH`, or the family with `--trainer`; or "
+            "write another command: `wf keys TRAIN_COMMAND_TEMPLATE` says how."
+        )
         launcher = "torchrun" if has_gpu else "python"
         return Proposal(
             "",

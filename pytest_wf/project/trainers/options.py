@@ -44,7 +44,8 @@ _TRAINS = ("train", "training", "fit", "pretrain", "finetune", "fine-tune", "run
 
 def command(script: Script) -> str:
     """The subcommand that trains, in a script with several; '' if none is known."""
-    known = {*_parsers(script).values(), *_typer_commands(script)}
+    commands = (_typer_commands, _click_commands, _fire_commands)
+    known = {*_parsers(script).values(), *(name for read in commands for name in read(script))}
     return next((name for name in _TRAINS if name in known), "")
 
 
@@ -74,13 +75,41 @@ def _common_parsers(script: Script) -> set[str]:
 
 def _typer_commands(script: Script) -> dict[str, str]:
     """The functions of typer's subcommands, by name; empty if there is only one."""
+    found = _commands(script) if "typer" in script.imports else {}
+    return found if len(found) > 1 else {}
+
+
+def _click_commands(script: Script) -> dict[str, str]:
+    """The functions of the subcommands of click's groups, by name."""
+    is_grouped = script.calls_any(("click.group", "click.Group"))
+    return _commands(script) if is_grouped else {}
+
+
+def _commands(script: Script) -> dict[str, str]:
     found = {}
-    for function in _functions(script) if "typer" in script.imports else ():
+    for function in _functions(script):
         for decorator in function.decorator_list:
             if isinstance(decorator, ast.Call) and dotted(decorator.func).endswith(".command"):
                 name = next(iter(_texts(decorator)), function.name.replace("_", "-"))
                 found[name] = function.name
-    return found if len(found) > 1 else {}
+    return found
+
+
+def _fire_commands(script: Script) -> dict[str, str]:
+    """The functions that fire calls by their names."""
+    for call in calls(script.tree):
+        if dotted(call.func) != "fire.Fire":
+            continue
+        if not call.args:
+            return {f.name: f.name for f in script.tree.body if isinstance(f, _FUNCTIONS)}
+        if isinstance(call.args[0], ast.Dict):
+            keys = map(_value, call.args[0].keys)
+            return {str(k): dotted(v) for k, v in zip(keys, call.args[0].values, strict=True)}
+        name = dotted(call.args[0])
+        for node in script.tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return {f.name: f.name for f in node.body if isinstance(f, _FUNCTIONS)}
+    return {}
 
 
 def _argparse(script: Script) -> Iterator[Option]:
@@ -93,10 +122,19 @@ def _argparse(script: Script) -> Iterator[Option]:
 
 
 def _click(script: Script) -> Iterator[Option]:
+    commands_of, chosen = _click_commands(script), command(script)
+    others, common = set(), set()
+    for function in _functions(script) if chosen else ():
+        if function.name in commands_of.values() and function.name != commands_of.get(chosen):
+            others.update(function.decorator_list)
+        elif any(dotted(_undecorated(d)).endswith(".group") for d in function.decorator_list):
+            common.update(function.decorator_list)
     for call in calls(script.tree):
         name = dotted(call.func)
+        if call in others:
+            continue
         if name == "click.option":
-            yield from _declared(call)
+            yield from (replace(one, is_common=call in common) for one in _declared(call))
         elif name == "click.argument":
             yield from (Option(text, None, True, True) for text in _texts(call)[:1])
 
@@ -181,15 +219,21 @@ def _fields(
             yield Option(name, default, is_required=not has_default)
 
 
+#: Functions that call another one with the arguments of the command line.
+_CALLERS = ("typer.run", "fire.Fire", "tyro.cli", "jsonargparse.CLI", "jsonargparse.auto_cli")
+
+
 def _parameters(script: Script) -> Iterator[Option]:
     """The parameters of functions that typer, fire or tyro call."""
     called = {
         dotted(argument)
         for call in calls(script.tree)
-        if dotted(call.func) in ("typer.run", "fire.Fire", "Fire", "tyro.cli")
+        if dotted(call.func) in _CALLERS
         for argument in call.args[:1]
     }
-    commands_of, chosen = _typer_commands(script), command(script)
+    chosen = command(script)
+    called |= {name for of, name in _fire_commands(script).items() if of == chosen}
+    commands_of = _typer_commands(script)
     others = {name for of, name in commands_of.items() if chosen and of != chosen}
     for function in _functions(script):
         if function.name in others:
@@ -206,6 +250,8 @@ def _of_function(function: _Function, *, dashed: bool) -> Iterator[Option]:
     pairs = zip(positional, [*padding, *function.args.defaults], strict=True)
     named = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
     for argument, default in [*pairs, *named]:
+        if argument.arg == "self":
+            continue
         name = argument.arg.replace("_", "-") if dashed else argument.arg
         value = default
         if isinstance(default, ast.Call):  # typer.Option(0.1, ...)
@@ -235,11 +281,12 @@ _READERS: Sequence[Callable[[Script], Iterator[Option]]] = (
 )
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _functions(script: Script) -> Iterator[_Function]:
     nodes = ast.walk(script.tree)
-    return (n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return (n for n in nodes if isinstance(n, _FUNCTIONS))
 
 
 def _undecorated(decorator: ast.expr) -> ast.expr:

@@ -139,14 +139,19 @@ class Repository:
             while folder and self.has(f"{folder}/__init__.py"):
                 folder = posixpath.dirname(folder)
             return folder if folder != of.folder else posixpath.dirname(folder)
-        tops = {name.split(".")[0] for name in of.imports}
         folder = of.folder
-        tops -= self._modules_in(folder)
+        beside = self._modules_in(folder)
+        names = [name for name in of.imports if name.split(".")[0] not in beside]
         while folder:
             folder = posixpath.dirname(folder)
-            if tops & self._modules_in(folder):
+            if any(self._has_module(folder, name) for name in names):
                 return folder
         return None
+
+    def _has_module(self, folder: str, name: str) -> bool:
+        """Whether a file below `folder` is the module; a folder can have a library's name."""
+        path = posixpath.join(folder, name.replace(".", "/"))
+        return self.has(f"{path}.py") or self.has(f"{path}/__init__.py")
 
     def _modules_in(self, folder: str) -> set[str]:
         """The names that Python can import if `folder` is on its path."""

@@ -94,7 +94,19 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
+def _resolve(tree: ast.Module) -> None:
+    """Give each name that is imported from a package its full one: `option` is `click.option`."""
+    full: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            full.update((a.asname or a.name, f"{node.module}.{a.name}") for a in node.names)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = full.get(node.id, node.id)
+
+
 def _script(path: str, tree: ast.Module) -> Script:
+    _resolve(tree)
     imports: set[str] = set()
     called: set[str] = set()
     words: set[str] = set()
@@ -109,7 +121,7 @@ def _script(path: str, tree: ast.Module) -> Script:
         elif isinstance(node, ast.Call):
             called.update(_called(node))
         elif isinstance(node, ast.Name):
-            words.add(node.id)
+            words.add(node.id.rpartition(".")[2])
         elif isinstance(node, ast.Attribute):
             words.add(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -49,7 +49,8 @@ class Writer:
         self._others = others
         self._has_gpu = has_gpu
         self._hydra = configs.of_hydra(repository, chosen.script)
-        self._options = self._hydra.options or chosen.options
+        self._loaded = configs.of_omegaconf(repository, chosen.script)
+        self._options = self._hydra.options or chosen.options or self._loaded
         self._folder, self._target = _start(repository, chosen.script)
 
     def proposal(self) -> Proposal:
@@ -147,7 +148,7 @@ class Writer:
             return f'${{CONFIG:+{hydra.experiment}="$CONFIG"}}', hydra.experiments
         option = self._option(CONFIGS, may_be_nested=False)
         is_positional = any(o.is_positional and _plain(o.name) in CONFIGS for o in self._options)
-        how = '"$CONFIG"' if is_positional else family.config
+        how = '"$CONFIG"' if is_positional else "" if self._loaded else family.config
         how = self._written(option, '"$CONFIG"') if option else how
         files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
         return (how, files) if files else ("", ())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_wf.project.local_git import git_output
 from pytest_wf.report.folder import Folder
-from pytest_wf.wire import environment
 from pytest_wf.wire.safe_text import readable
 
 MAX_COMMITS, MAX_FILES = 50, 200
@@ -86,18 +85,5 @@ def _lines(text: str | None) -> tuple[str, ...]:
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """The output of git; None if it fails, is not installed or takes too long."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "-c", "core.fsmonitor=false", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            env=environment.of_git(),
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    """The output of git; None if there is none."""
+    return git_output(root, "-c", "core.fsmonitor=false", *words, timeout_s=_TIMEOUT_S)

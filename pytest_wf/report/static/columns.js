@@ -16,7 +16,7 @@ function measureOf(name) {
 
 function parameterColumn(name, at) {
   return {
-    key: "p:" + name, title: name, of: "Parameters",
+    key: "p:" + name, title: name, of: "Parameters", format: exact,
     value: (row) => row.params[at] ?? undefined,
     kind: page.rows.every((row) => row.params[at] === null || row.params[at] === undefined || isNumber(row.params[at])) ? "num" : "text",
   };
@@ -24,7 +24,9 @@ function parameterColumn(name, at) {
 
 function metricColumn(name) {
   const measure = measureOf(name);
-  return { key: "m:" + name, title: name, of: "Metrics", value: measure.value, kind: "num", measure };
+  let digits = 0;
+  const format = (value) => number(value, (digits ||= digitsOf(page.rows.slice(0, PAGE_ROWS).map(measure.value))));
+  return { key: "m:" + name, title: name, of: "Metrics", value: measure.value, kind: "num", measure, format };
 }
 
 const columns = (() => {
@@ -67,11 +69,11 @@ const valuesOf = (key) => columns.find((column) => column.key === key && column.
 function textOf(column, row) {
   if (column.text) return column.text(row);
   const value = column.value(row);
-  return isKnown(value) ? (typeof value === "number" ? number(value) : String(value)) : "";
+  return isKnown(value) ? (typeof value === "number" ? (column.format || number)(value) : String(value)) : "";
 }
 
-// The parameters that a user tunes: all except the seed.
-const tunable = () => columns.filter((c) => c.of === "Parameters" && c.title !== "seed");
+// The parameters that a user tunes: all except seeds.
+const tunable = () => columns.filter((c) => c.of === "Parameters" && page.tuned.includes(c.title));
 
 // If there are few parameters, all; otherwise those that best explain the ranked metric.
 const usualColumns = (() => {

@@ -35,16 +35,26 @@ function pointsOf(row) {
   return [kept.map((i) => xs[i]), kept.map((i) => ys[i])];
 }
 
+const hasCurve = (row) => curveOf(row) && curveOf(row)[0].length;
+
 function linesOf() {
-  const has = (row) => curveOf(row) && curveOf(row)[0].length;
   const lines = list.groups
-    ? list.groups.map((group) => ({ key: group.key, rows: group.rows.filter((row) => has(row) && !FAILED.has(row.state)), group }))
-    : list.rows.filter(has).map((row) => ({ key: row.number, rows: [row] }));
+    ? list.groups.map((group) => ({ key: group.key, rows: group.rows.filter((row) => hasCurve(row) && !hasFailed(row)), group }))
+    : list.rows.filter(hasCurve).map((row) => ({ key: row.number, rows: [row] }));
   const found = lines.filter((line) => line.rows.length);
-  for (const line of found) line.final = mean(line.rows.map((row) => last(curveOf(row)[1])));
+  for (const line of found) line.final = finalOf(line.rows);
   const sign = page.goals[view.metric] === "maximize" ? 1 : -1;
-  found.sort((a, b) => sign * (a.final - b.final) || b.rows[0].number - a.rows[0].number);
+  found.sort((a, b) => isNumber(a.final) - isNumber(b.final) || sign * (a.final - b.final) || b.rows[0].number - a.rows[0].number);
   return sampled(found);
+}
+
+// The mean of the curves' ends; of a row that ended with NaN or infinity that text: its last point
+// is not its result.
+function finalOf(rows) {
+  const ended = measureOf(view.metric).value;
+  const ends = rows.map((row) => (isKnown(ended(row)) && !isNumber(ended(row)) ? ended(row) : last(curveOf(row)[1])));
+  const numbers = ends.filter(isNumber);
+  return numbers.length ? mean(numbers) : ends[0];
 }
 
 function sampled(lines) {
@@ -81,7 +91,10 @@ function colouring(lines) {
       legend: () => page.flows.map((flow, i) => el("span", {}, swatch(ofPalette(i)), " " + flow.label + " ", el("span", { class: "quiet" }, flow.id))),
     };
   }
-  return byRamp(lines, (line) => line.final, "final " + view.metric, page.goals[view.metric]);
+  // a failed row has no colour of its own: its last value would be an end of the ramp
+  const ends = (line) => (line.group || !hasFailed(line.rows[0]) ? line.final : undefined);
+  const value = lines.some((line) => isNumber(ends(line))) ? ends : (line) => line.final;
+  return byRamp(lines, value, "final " + view.metric, page.goals[view.metric]);
 }
 
 function byColumn(lines, column) {
@@ -110,7 +123,7 @@ function byRamp(lines, value, title, goal) {
     of: (line) => (place.has(value(line)) ? ofRamp(ramp, place.get(value(line))) : theme.colour("quiet")),
     legend: () => [
       el("span", { class: "quiet" }, title),
-      number(places[0]) + (goal ? " (best)" : ""), svg("svg", { width: 120, height: 10, "aria-hidden": "true" }, ...bars()), number(last(places)),
+      number(places[0]) + (goal ? (goal === "maximize" ? " (highest)" : " (lowest)") : ""), svg("svg", { width: 120, height: 10, "aria-hidden": "true" }, ...bars()), number(last(places)),
     ],
   };
 }
@@ -125,8 +138,11 @@ function axis(side, log, format = number) {
     grid: { stroke: theme.colour("grid"), width: 1 },
     ticks: { stroke: theme.colour("grid"), width: 1, size: 4 },
     space: side === 2 ? 70 : 36,
-    size: side === 2 ? 30 : 62,
-    values: (u, splits) => splits.map((v) => (v === null ? "" : format(v))),
+    size: side === 2 ? 30 : (u, texts) => Math.max(62, ...(texts || []).map((text) => 20 + 6.5 * text.length)),
+    values: (u, splits) => {
+      const digits = digitsOf(splits);
+      return splits.map((v) => (v === null ? "" : format(v, digits)));
+    },
     ...(log ? { splits: (u, i, min, max) => logTicks(min, max), filter: (u, splits) => splits } : {}),
   };
 }
@@ -354,7 +370,7 @@ function setTip(tip, left, top, width, height) {
 function said({ line, i }) {
   const [xs, ys] = line.points;
   const spread = line.spread ? " \u00b1 " + number(+line.spread[i].toPrecision(3)) : "";
-  const rows = line.group ? ", mean of " + line.rows.length + (line.rows.length === 1 ? " row" : " rows") : "";
+  const rows = line.group ? ", mean of " + line.counts[i] + (line.counts[i] === 1 ? " row" : " rows") : "";
   return view.metric + " " + number(ys[i]) + spread + " " + placeOf(xs[i]) + rows;
 }
 
@@ -397,8 +413,10 @@ function showCount() {
     const one = shown.visible.length === 1;
     parts.push(number(shown.visible.length) + (list.groups ? (one ? " group" : " groups") : one ? " curve" : " curves"));
   }
-  parts.push(kept === all ? number(all) + " points, all of them" :
+  parts.push(kept === all ? number(all) + " points, none left out" :
     number(kept) + " of " + number(all) + " points: of each stretch the lowest and the highest, so that no spike is lost");
+  const failed = list.groups ? list.groups.flatMap((group) => group.rows).filter((row) => hasCurve(row) && hasFailed(row)).length : 0;
+  if (failed) parts.push("without the curve" + (failed === 1 ? " of 1 failed row" : "s of " + number(failed) + " failed rows"));
   if (list.groups) parts.push("the mean of each group with its standard deviation");
   else if (drawn < kept) parts.push(number(kept - drawn) + (view.x === "step" ? " are at or below zero and have no logarithm" : " have no place on this axis"));
   byId("curve-count").textContent = parts.join("; ") + ".";
@@ -440,7 +458,7 @@ function smallPlot(place, curve, colour, width, height, axes) {
     width, height,
     legend: { show: false },
     cursor: { show: false },
-    padding: axes ? [6, 8, 0, 0] : [3, 2, 3, 2],
+    padding: axes ? [6, 18, 0, 0] : [3, 2, 3, 2],
     scales: { x: { time: false }, y: scale(log) },
     axes: [{ ...axis(2), show: axes, space: 50, size: 22 }, { ...axis(3, log), show: axes, space: 26, size: 58 }],
     series: [{}, { stroke: colour, width: 1.2, points: { show: data[0].length === 1 } }],

@@ -29,6 +29,7 @@ function later(act, ms) {
 const FAILED = new Set(["failed", "timed_out", "stopped"]);
 // Whether a row succeeded, whatever was expected of its metrics.
 const isTrained = (row) => row.ok === true || row.failure_class === "expect";
+const hasFailed = (row) => FAILED.has(row.state) && !isTrained(row);
 
 function byId(id) {
   return document.getElementById(id);
@@ -52,14 +53,32 @@ function svg(tag, attributes, ...children) {
   return made;
 }
 
-const GROUPED = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const GROUPED = Array.from({ length: 9 }, (_, n) => new Intl.NumberFormat("en", { maximumFractionDigits: n }));
+const DIGITS = 5, MOST_DIGITS = 12;
 
-function number(value) {
+function number(value, digits = DIGITS) {
   if (typeof value !== "number") return value === undefined ? "" : String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return Math.abs(value) < 1000 ? String(value) : GROUPED.format(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return Math.abs(value) < 1000 ? String(value) : GROUPED[0].format(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
-  return size >= 1000 ? GROUPED.format(value) : String(+value.toPrecision(5));
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return exponential(value, digits - 2);
+  return size >= 1000 ? GROUPED[digits > DIGITS ? digits - 4 : 0].format(value) : String(+value.toPrecision(digits));
+}
+
+const exponential = (value, digits) => value.toExponential(digits).replace(/\.?0+e/, "e").replace("e+", "e");
+
+// The least digits with which different numbers have different texts.
+function digitsOf(values) {
+  const distinct = new Set(values.filter(isNumber));
+  let digits = DIGITS;
+  while (digits < MOST_DIGITS && new Set([...distinct].map((value) => number(value, digits))).size < distinct.size) digits++;
+  return digits;
+}
+
+// A number that a user wrote: all of its digits.
+function exact(value) {
+  const size = Math.abs(value);
+  if (Number.isInteger(value) || (size >= 1e-3 && size < 1e7)) return String(+value.toPrecision(15));
+  return exponential(+value.toPrecision(15)).replace("e+", "e");
 }
 
 function duration(seconds) {

@@ -32,6 +32,7 @@ function effectInWords({ column, points, rho, share }, measure) {
   return parts.join("; ");
 }
 
+const formatOf = (measure) => columnOf("m:" + measure.name)?.format || number;
 const chosenMeasure = () => measureOf(view.measure || (page.rank ? page.rank.metric : page.measured.find((name) => name !== "step") || ""));
 
 function drawMeasures() {
@@ -69,7 +70,9 @@ function drawParameters() {
   place.replaceChildren();
   parametersView.plots = drawn.map((one) => drawScatter(place, one, measure));
   const left = effects.length - drawn.length;
-  byId("parameter-note").textContent = !effects.length
+  byId("parameter-note").textContent = !list.rows.some(isTrained)
+    ? "None of the rows shown has succeeded."
+    : !effects.length
     ? "No parameter differs between rows that succeeded and have " + (measure.name || "a metric") + "."
     : left ? `${drawn.length} of ${effects.length} parameters: those with the greatest effect.` : "";
   drawParallel(drawn.slice(0, MAX_AXES), measure);
@@ -88,7 +91,7 @@ function axisOf(values) {
 }
 
 function drawScatter(place, one, measure) {
-  const name = one.column.title;
+  const name = one.column.title, format = formatOf(measure);
   const readout = el("p", { class: "readout", "aria-live": "polite" });
   const chart = el("div", { class: "scatter", tabindex: "0", role: "group",
     "aria-label": `${measure.name} over ${name}. Left and right go from row to row, Enter opens one.` });
@@ -102,10 +105,9 @@ function drawScatter(place, one, measure) {
   const series = (colour, size) => ({ facets, stroke: colour, fill: colour, points: { show: false }, paths: disks(size) });
   let chosen = null;
   const choose = (i) => { chosen = i; mark(); };
-  const values = (u, splits) => splits.map((v) => (v === null ? "" : across.names ? (across.names[v] ?? "").slice(0, 12) : number(v)));
-  const horizontal = { ...axis(2, across.log), values, space: 50 };
+  const horizontal = { ...axis(2, across.log), space: 50 };
   if (across.log) horizontal.splits = (u, i, min, max) => logTicks(min, max, [[1], [1, 3], [1, 2, 5], [1, 2, 5]]);
-  if (across.names) Object.assign(horizontal, { splits: () => across.names.map((_, i) => i), space: 10 });
+  if (across.names) Object.assign(horizontal, namesOn(across.names));
   const plot = new uPlot({
     mode: 2,
     width: Math.max(200, figure.clientWidth), height: 220,
@@ -132,12 +134,12 @@ function drawScatter(place, one, measure) {
     });
     return found;
   }
-  const words = ({ row, y }) => `${nameOf(row)}: ${measure.name} ${number(y)}, ${name} ${textOf(one.column, row)}`;
+  const words = ({ row, y }) => `${nameOf(row)}: ${measure.name} ${format(y)}, ${name} ${textOf(one.column, row)}`;
   function mark() {
     tip.hidden = chosen === null;
     if (chosen === null) return;
     const point = points[chosen];
-    tip.replaceChildren(el("b", {}, nameOf(point.row)), `${measure.name} ${number(point.y)}`, el("span", { class: "quiet" }, `${name} ${textOf(one.column, point.row)}`));
+    tip.replaceChildren(el("b", {}, nameOf(point.row)), `${measure.name} ${format(point.y)}`, el("span", { class: "quiet" }, `${name} ${textOf(one.column, point.row)}`));
     setTip(tip, plot.valToPos(point.x, "x"), plot.valToPos(point.y, "y"), plot.over.clientWidth, plot.over.clientHeight);
   }
   plot.over.addEventListener("mouseleave", () => choose(null));
@@ -153,6 +155,20 @@ function drawScatter(place, one, measure) {
   });
   return plot;
 }
+
+// Names on a horizontal axis: as many as have room, each cut to its room.
+function namesOn(names) {
+  const room = (u) => u.bbox.width / (devicePixelRatio || 1) / names.length;
+  return {
+    space: 0,
+    splits: () => names.map((_, i) => i),
+    filter: (u, splits) => splits.map((v) => (v % Math.ceil(30 / room(u)) ? null : v)),
+    values: (u, splits) => splits.map((v) => (v === null ? "" : ending(names[v], Math.max(4, Math.floor(room(u) / 7.5))))),
+  };
+}
+
+// At most `most` characters of a text: its end, which differs more often.
+const ending = (text, most) => (text.length > most ? "\u2026" + text.slice(1 - most) : text);
 
 const roomAround = (min, max) => {
   const room = (max - min) * 0.06 || Math.abs(max) * 0.1 || 1;
@@ -180,8 +196,8 @@ function drawParallel(effects, measure) {
   const place = byId("parallel");
   place.replaceChildren();
   byId("parallel-note").textContent = "";
-  const used = [...effects.map((one) => ({ name: one.column.title, value: one.column.value, text: (row) => textOf(one.column, row) })),
-    { name: measure.name, value: measure.value, text: (row) => number(measure.value(row)) }];
+  const used = [...effects.map((one) => ({ name: one.column.title, value: one.column.value, format: one.column.format, text: (row) => textOf(one.column, row) })),
+    { name: measure.name, value: measure.value, text: (row) => formatOf(measure)(measure.value(row)), format: formatOf(measure) }];
   const trained = list.rows.filter((row) => isTrained(row) && isNumber(measure.value(row)));
   const whole = trained.filter((row) => used.every(({ value }) => isKnown(value(row))));
   if (effects.length < 2 || whole.length < MIN_ROWS) return;
@@ -212,9 +228,9 @@ function drawParallel(effects, measure) {
   axes.forEach((one, i) => {
     const text = (y, what, more) => picture.append(svg("text", { x: along(i), y, "text-anchor": "middle", ...more }, what));
     picture.append(svg("line", { x1: along(i), x2: along(i), y1: top, y2: height - bottom }));
-    text(13, one.name.length > 15 ? one.name.slice(0, 14) + "\u2026" : one.name, { class: "name" });
+    text(13, ending(one.name, 15), { class: "name" });
     if (one.names && one.names.length <= 8) one.names.forEach((name, k) => text(top + (height - top - bottom) * ((one.max - k) / (one.max - one.min)) + 4, name.slice(0, 14)));
-    else if (!one.names) { text(top - 6, number(one.max)); text(height - bottom + 14, number(one.min)); }
+    else if (!one.names) { text(top - 6, one.format(one.max)); text(height - bottom + 14, one.format(one.min)); }
   });
   const tip = el("div", { class: "tip", "aria-hidden": "true" });
   tip.hidden = true;

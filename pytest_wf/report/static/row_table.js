@@ -18,7 +18,8 @@ function drawTable(focusKey) {
   place.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, of.map(heading))), body));
   drawings.forEach((draw) => draw());
   toTheirEnd(place);
-  byId("row-count").textContent = counted(ones);
+  byId("row-count").textContent = [counted(ones), ...list.incomplete.map((word) => word + " is incomplete")].join("; ");
+  byId("filter").setAttribute("aria-invalid", String(list.incomplete.length > 0));
   drawPages(pages);
   if (focusKey) place.querySelector(`th[data-key="${CSS.escape(focusKey)}"] button`)?.focus();
 }
@@ -63,7 +64,7 @@ function appendRow(body, row, of, drawings) {
 function cellOf(column, row, isOpen, drawings) {
   const cell = el("td", { class: "is-" + column.kind });
   if (column.kind === "run") {
-    cell.append(el("button", { type: "button", "aria-expanded": String(isOpen), onclick: () => toggle(row) }, row.run_id));
+    cell.append(el("button", { type: "button", "aria-expanded": String(isOpen), title: row.run_id, onclick: () => toggle(row) }, row.run_id));
     if (row.rank === 1) cell.append(el("span", { class: "best" }, "best"));
   } else if (column.kind === "state") {
     cell.append(el("span", { class: "state " + row.state.replace(/[^a-z_]/g, "") }, row.state.replaceAll("_", " ")));
@@ -122,7 +123,7 @@ function openRow(row) {
 
 function detailRow(row, of, drawings) {
   const facts = [
-    ["Flow", several && page.flows[row.flow].id], ["State", row.state], ["Rank", row.rank], ["Failure", row.failure_class],
+    ["Run", row.run_id], ["Flow", several && page.flows[row.flow].id], ["State", row.state], ["Rank", row.rank], ["Failure", row.failure_class],
     ["Reason", row.reason], ["Exit status", row.exit_code], ["Attempts", row.attempts],
     ["Took", row.duration_s !== undefined && duration(row.duration_s)],
     ["When last seen", row.so_far],
@@ -187,7 +188,7 @@ function drawStates() {
 function drawGroupings() {
   const groupings = columns.filter((c) => c.of === "Parameters" || ["flow", "run", "state", "failure", "gpu"].includes(c.key));
   const options = [["", "no groups"]];
-  if (tunable().length) options.push(["params", page.parameters.includes("seed") ? "all parameters but seed" : "all parameters"]);
+  if (tunable().length) options.push(["params", page.tuned.length < page.parameters.length ? "all parameters but seed" : "all parameters"]);
   options.push(...groupings.map((column) => [column.key, column.title]));
   byId("group").replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
   byId("group").value = options.some(([value]) => value === view.group) ? view.group : "";
@@ -222,7 +223,7 @@ function drawColumnChoice() {
 // Text that a spreadsheet would read as a formula gets an apostrophe in front.
 function csvCell(value) {
   if (!isKnown(value)) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !isNumber(Number(value)) ? "'" + value : String(value);
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && value !== "-inf" && !isNumber(Number(value)) ? "'" + value : String(value);
   return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 

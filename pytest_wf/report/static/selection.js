@@ -1,29 +1,45 @@
 // The rows that are shown, their order and their groups.
 
-const list = { rows: [], groups: null, page: 0, open: null, openGroup: null };
+const list = { rows: [], groups: null, incomplete: [], page: 0, open: null, openGroup: null };
 
 const CONDITION = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/;
+// A condition that its reader is still typing: without its value, or with the beginning of a number.
+const WITHOUT_VALUE = /^(.+?)(?:<=|>=|[=!<>])$/;
+const PART_OF_NUMBER = /^[+-]?\d*\.?\d*(?:e[+-]?)?$/i;
 const COMPARES = {
   "=": (a, b) => a === b, "!=": (a, b) => a !== b,
   "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b,
 };
 
+const columnNamed = (name) => columns.find((c) => c.value && c.title.toLowerCase() === name.toLowerCase());
+
+function isIncomplete(word) {
+  const [, bare] = WITHOUT_VALUE.exec(word) || [];
+  if (bare) return columnNamed(bare.replace(/!$/, "")) !== undefined;
+  const [, name, , text] = CONDITION.exec(word) || [];
+  return Boolean(name) && columnNamed(name)?.kind === "num" && PART_OF_NUMBER.test(text) && !isNumber(Number(text));
+}
+
 // A word of the filter as a test of a row: a condition on a column, or text anywhere in the row.
 function testOf(word) {
   const [, name, sign, text] = CONDITION.exec(word) || [];
-  const column = name && columns.find((c) => c.title.toLowerCase() === name.toLowerCase());
-  if (!column || !column.value) return (row) => row.haystack.includes(word.toLowerCase());
+  const column = name && columnNamed(name);
+  if (!column) return (row) => row.haystack.includes(word.toLowerCase());
   const asked = Number(text);
   return (row) => {
     const value = column.value(row);
     if (!isKnown(value)) return sign === "!=";
     if (isNumber(value) && text.trim() !== "" && isNumber(asked)) return COMPARES[sign](value, asked);
+    // such as nan: neither above nor below a number
+    if (isNumber(asked) && column.kind === "num" && /^[<>]/.test(sign)) return false;
     return COMPARES[sign](String(value).toLowerCase(), text.toLowerCase());
   };
 }
 
 function choose() {
-  const tests = view.filter.split(/\s+/).filter(Boolean).map(testOf);
+  const words = view.filter.split(/\s+/).filter(Boolean);
+  list.incomplete = words.filter(isIncomplete);
+  const tests = words.filter((word) => !list.incomplete.includes(word)).map(testOf);
   const states = new Set(view.states);
   list.rows = page.rows.filter((row) =>
     (!states.size || states.has(row.state)) && tests.every((test) => test(row)));
@@ -97,7 +113,8 @@ function ofGroup(column, rows) {
   const distinct = new Set(values);
   const few = counted.length < rows.length || numbers.length < values.length;
   const note = column.kind === "num" && few ? ` (${numbers.length} of ${rows.length})` : "";
-  if (!counted.length) return { value: undefined, text: column.measure ? "none trained" : "", n: 0 };
+  if (!counted.length) return { value: undefined, text: column.measure ? withoutResult(rows) : "", n: 0 };
+  if (!values.some(isKnown)) return { value: undefined, text: "", n: 0 };
   if (distinct.size === 1) return { value: values[0], text: textOf(column, counted[0]) + note, n: numbers.length };
   if (column.kind !== "num" || !numbers.length) return { value: distinct.size, text: valuesIn(column, counted), n: 0 };
   const format = column.format || number;
@@ -107,11 +124,17 @@ function ofGroup(column, rows) {
   return { value, spread, text: format(value) + around + note, n: numbers.length };
 }
 
+function withoutResult(rows) {
+  const failed = rows.filter((row) => FAILED.has(row.state)).length;
+  return failed === rows.length ? "all failed" : failed ? "none succeeded" : "no result";
+}
+
 // Up to three values, those of a text with the number of their rows; otherwise how many they are.
+// Failures come last: where the table is scrolled, the column of names may cover what comes first.
 function valuesIn(column, rows) {
   const having = groupedBy(rows.filter((row) => textOf(column, row)), column.value);
   if (having.size > 3) return number(having.size) + " values";
-  return sorted([...having], ([value]) => value, false)
+  return sorted([...having], ([value]) => value, column.key === "state")
     .map(([, same]) => (column.of === "Parameters" ? "" : number(same.length) + " ") + textOf(column, same[0]))
     .join(", ");
 }

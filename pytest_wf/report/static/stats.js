@@ -96,10 +96,11 @@ function interpolated([xs, ys], x) {
   return ys[from] + ((ys[from + 1] - ys[from]) * (x - xs[from])) / (xs[from + 1] - xs[from]);
 }
 
-// Mean and standard deviation of several curves at the steps of any of them, at most `most`.
+// Mean and standard deviation of several curves at the steps of any of them, at most `most`, and
+// how many curves have a value there.
 function banded(curves, most) {
   let xs = [...new Set(curves.flatMap(([x]) => Array.from(x)))].sort((a, b) => a - b);
   if (xs.length > most) xs = Array.from({ length: most }, (_, i) => xs[Math.round((i * (xs.length - 1)) / (most - 1))]);
   const at = xs.map((x) => curves.map((curve) => interpolated(curve, x)).filter((y) => y !== undefined));
-  return { points: [xs, at.map(mean)], spread: at.map((ys) => deviation(ys) || 0) };
+  return { points: [xs, at.map(mean)], spread: at.map((ys) => deviation(ys) || 0), counts: at.map((ys) => ys.length) };
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_wf.court.explanations import ROWS
 from pytest_wf.report.build import Page
 from pytest_wf.report.view import PageView
 from pytest_wf.wire.states import ROW_FAILED
@@ -19,6 +20,8 @@ class FailedRow:
     state: str
     failure_class: str
     reason: str
+    #: What to do about it; empty if that is not known.
+    remedy: str
     #: Empty if the log is not on this machine.
     log_tail: str
 
@@ -32,6 +35,7 @@ def show(page: Page) -> list[FailedRow]:
             row.state,
             row.failure_class,
             row.reason,
+            ROWS[row.failure_class].remedy if row.failure_class in ROWS else "",
             row.log_tail,
         )
         for row in page.rows

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_wf.project.parameters import SEED
 from pytest_wf.report.build import Page
 from pytest_wf.report.view import PageView
 
 
 def show(page: Page) -> bool:
     """Whether there is anything to compare: a parameter that differs, and values of a metric."""
-    tuned = [name for name in page.parameters if name != SEED]
-    return bool(tuned) and any(row.metrics.keys() - {"step"} for row in page.rows)
+    return bool(page.tuned) and any(row.metrics.keys() - {"step"} for row in page.rows)
 
 
 VIEW = PageView("parameters", show, link="Parameters")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_wf.config import expect
 from pytest_wf.config.ranking import MINIMIZE, Rule
+from pytest_wf.console.progress import digits_of, figure
 from pytest_wf.evidence.records import Baseline
-from pytest_wf.project.parameters import SEED, shown
+from pytest_wf.project.parameters import is_seed, shown
 from pytest_wf.report.flow_records import FlowRecords
+from pytest_wf.report.model import PageRow
 from pytest_wf.report.outcome import Outcome
 from pytest_wf.report.provenance import provenance_of
 from pytest_wf.report.view import FlowView
@@ -61,6 +64,8 @@ class Verdict:
     #: Counts of rows by result.
     counts: dict[str, int]
     facts: tuple[tuple[str, str], ...]
+    #: Whether there are rows that differ only by their seed.
+    has_seeds: bool
     #: Whether a phase did not pass, which has a separate part.
     has_findings: bool
     #: The result of `wf verify` when the page is drawn, and the number of findings.
@@ -89,11 +94,19 @@ def show(flow: FlowRecords) -> Verdict:
             for name, value in known
             if name in _FACTS and value != "not known" and not value.startswith("none")
         ),
+        has_seeds=_have_seeds(flow.rows),
         has_findings=bool(flow.failed_phases),
         verified=flow.folder.verified.ok,
         is_open=flow.is_running,
         findings=len(flow.folder.verified.findings),
     )
+
+
+def _have_seeds(rows: Sequence[PageRow]) -> bool:
+    """Whether there are rows whose parameters are the same but for a seed."""
+    others = [{k: v for k, v in row.parameters.items() if not is_seed(k)} for row in rows]
+    distinct = {tuple(sorted((k, shown(v)) for k, v in known.items())) for known in others}
+    return len(distinct) < len(rows) and any(is_seed(k) for row in rows for k in row.parameters)
 
 
 def _best(flow: FlowRecords) -> Best | None:
@@ -102,10 +115,12 @@ def _best(flow: FlowRecords) -> Best | None:
         return None
     row = next(row for row in flow.rows if row.run_id == ranking.best)
     value = ranking.values[row.run_id]
-    known = [(name, shown(row.parameters.get(name))) for name in flow.differing if name != SEED]
+    known = [
+        (name, shown(row.parameters.get(name))) for name in flow.differing if not is_seed(name)
+    ]
     return Best(
         run_id=row.run_id,
-        value=f"{value:.6g}",
+        value=figure(value, digits_of(ranking.first_values(), least=6)),
         words=rule.words,
         guessed=ranking.guessed,
         ties=sum(place == 1 for place in ranking.ranks.values()) - 1,

@@ -1,1 +1,1 @@
-"""The command of a row: the arguments and variables that the harness gives to the trainer."""
+"""The command of a row: the arguments and variables that pytest-wf gives to the trainer."""

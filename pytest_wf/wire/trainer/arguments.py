@@ -1,7 +1,7 @@
-"""The arguments that the harness gives to a row's trainer, and overrides that name them again.
+"""The arguments that pytest-wf gives to a row's trainer, and overrides that name them again.
 
-If an argument is given twice, the trainer chooses one, and the harness may look for results in the
-wrong place. This concerns only the command that the harness makes: a TRAIN_COMMAND_TEMPLATE may use
+If an argument is given twice, the trainer chooses one, and pytest-wf may look for results in the
+wrong place. This concerns only the command that pytest-wf makes: a TRAIN_COMMAND_TEMPLATE may use
 a row's overrides as it likes.
 """
 
@@ -26,7 +26,7 @@ def given(settings: Mapping[str, str], row: Row, out_dir: str) -> Dict[str, str]
 
 
 def given_again(settings: Mapping[str, str], row: Row, out_dir: str) -> List[Tuple[str, str]]:
-    """The row's own arguments that give another value to one of the harness's.
+    """The row's own arguments that give another value to one of pytest-wf's.
 
     ``(word, name)`` each; ``--out-dir x``, ``+seed=1`` and ``SEED=1`` are spellings too.
     """

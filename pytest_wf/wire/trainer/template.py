@@ -39,7 +39,7 @@ def references(command: str) -> Tuple[Reference, ...]:
 def requires(settings: Mapping[str, str], name: str) -> bool:
     """Whether a row's command needs the variable `name`.
 
-    Without a template the command needs all that the harness gives.
+    Without a template the command needs all that pytest-wf gives.
     """
     template = settings["TRAIN_COMMAND_TEMPLATE"]
     return not template or Reference(name, is_optional=False) in references(template)

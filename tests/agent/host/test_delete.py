@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from pytest_wf.wire.ownership import make_folder
+from tests.support.deep_folder import make_file_below
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
@@ -77,6 +79,38 @@ def test_a_deletion_that_was_cut_off_is_done_again_and_takes_nothing_else(
     assert act("delete")["kept"] == []
     assert not run.exists()
     assert theirs.read_text() == "years of work"
+
+
+def test_a_run_with_a_file_that_cannot_be_removed_is_still_known_as_ours(
+    act: Act, outputs: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(settings.run_dir("run-1"))
+    unlink = os.unlink
+
+    def refuse(path: str, **more: Any) -> None:
+        if path.endswith("stdout.log"):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, **more)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    (kept,) = act("delete")["kept"]
+    assert kept == {
+        "path": str(run / "attempts" / "1" / "stdout.log"),
+        "why": "Operation not permitted",
+    }
+    monkeypatch.setattr(os, "unlink", unlink)
+
+    assert act("delete")["kept"] == []
+    assert not run.exists()
+
+
+def test_a_folder_deeper_than_python_recurses_is_removed(
+    act: Act, outputs: Path, settings: Settings
+) -> None:
+    make_file_below(Path(settings.run_dir("run-1")), "d", 1100)
+
+    assert act("delete")["kept"] == []
+    assert not Path(settings.run_dir("run-1")).exists()
 
 
 def test_what_stood_there_before_is_left_alone(act: Act, settings: Settings) -> None:
@@ -251,8 +285,7 @@ def test_after_a_deletion_the_pod_can_be_used_again(
     assert client.request("delete", {"flow_id": "f-1"}, id="d-1") == first
     assert not Path(settings.env_path).exists()
     with pytest.raises(OperationFailed, match="is not the config"):
-        client.request("ready")
-    client.request("config-sync")
+        client.request("bootstrap")
     assert client.request("ready")["state"] == "POD_READY"
     assert client.request("bootstrap")["missing"] == []
     again = connect(dict(settings))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STUBBORN = (
     "import subprocess\n"
-    "worker = 'trap \"\" TERM; echo deaf; exec sleep 600'\n"
+    'worker = \'trap "" TERM; : > "$TRAIN_OUT_DIR/deaf"; exec sleep 600\'\n'
     "subprocess.Popen(['sh', '-c', worker], start_new_session=True)\n"
 )
 
@@ -29,10 +29,12 @@ STUBBORN = (
 @pytest.mark.fault("P9", "P13")
 def test_a_time_out_ends_workers_in_sessions_of_their_own_that_ignore_sigterm(pod: Any) -> None:
     pod.trainer(STUBBORN + "while True: time.sleep(1)\n")
-    rows = pod.run_to_end(make_row("a", timeout_s=3), make_row("b", timeout_s=1))
-    assert "deaf" in pod.log("a")
-    assert (rows["a"]["state"], rows["a"]["failure_class"]) == ("timed_out", "timeout")
-    assert rows["b"]["state"] == "timed_out", "rows go on"
+    pod.start(make_row("a", timeout_s=5), make_row("b", timeout_s=1))
+    with pod.stopped_runner("a"):
+        pod.wait_for_file("a/out/deaf")
+    a, b = pod.ended()["rows"]
+    assert (a["state"], a["failure_class"]) == ("timed_out", "timeout")
+    assert b["state"] == "timed_out", "rows go on"
     assert not pod.cookie_holders("a") and not pod.cookie_holders("b")
     assert read_json(str(pod.outputs / "a/attempts/1/result.json"))["left"] == []
 
@@ -81,28 +83,30 @@ def test_silence_without_growth_is_a_stall(pod_with: Any) -> None:
 
 
 @pytest.mark.fault("P12")
-@pytest.mark.parametrize(
-    "sign",
-    [
-        "pathlib.Path(os.environ['WF_HEARTBEAT_FILE']).write_text(str(i))",
-        "(out / 'ckpt').write_text('x' * i)",
-    ],
-    ids=["a heartbeat", "a growing checkpoint"],
-)
 def test_a_row_silent_for_three_times_its_limit_is_left_alone_while_it_shows_a_sign_of_life(
-    pod_with: Any, sign: str
+    pod_with: Any,
 ) -> None:
     # a limit of seconds: a machine at full load starts and resumes a process late
-    pod = pod_with(RUN_HEARTBEAT_SECS="3", RUN_RETRIES="0")
-    pod.trainer(f"for i in range(91):\n    time.sleep(0.1)\n    {sign}\n")
-    assert pod.run_to_end(make_row("a"))["a"]["state"] == "success"
-    assert pod.log("a") == ""
-    assert pod.summary("a")["duration_s"] > 9
+    pod = pod_with(
+        RUN_HEARTBEAT_SECS="5", RUN_RETRIES="0", CUDA_VISIBLE_DEVICES="0,1", GPUS_PER_RUN="1"
+    )
+    pod.trainer(
+        "for i in range(151):\n    time.sleep(0.1)\n"
+        "    if os.environ['RUN_ID'] == 'beats':\n"
+        "        pathlib.Path(os.environ['WF_HEARTBEAT_FILE']).write_text(str(i))\n"
+        "    else:\n"
+        "        (out / 'ckpt').write_text('x' * i)\n"
+    )
+    rows = pod.run_to_end(make_row("beats"), make_row("grows"))
+    assert {name: row["state"] for name, row in rows.items()} == dict.fromkeys(rows, "success")
+    for name in ("beats", "grows"):
+        assert pod.log(name) == ""
+        assert pod.summary(name)["duration_s"] > 15
 
 
 @pytest.mark.fault("P11")
 def test_a_stalled_rows_stacks_are_kept_where_py_spy_is_on_the_pod(pod_with: Any) -> None:
-    pod = pod_with(RUN_HEARTBEAT_SECS="3", RUN_RETRIES="0")
+    pod = pod_with(RUN_HEARTBEAT_SECS="5", RUN_RETRIES="0")
     spy = pod.repo / ".venv" / "bin" / "py-spy"
     spy.write_text('#!/bin/sh\necho "Thread $4 (idle): in all_reduce, key $WANDB_API_KEY"\n')
     spy.chmod(0o755)

@@ -69,6 +69,7 @@ def test_a_rank_that_raises_is_classed_by_its_own_error(torch_pod: Any) -> None:
 HALF_DEAF = (
     ALL_REDUCE + "import signal\nif dist.get_rank() == 1:\n"
     "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print('deaf', flush=True)\n"
+    "    (out / 'deaf').touch()\n"
     "while True: time.sleep(1)\n"
 )
 
@@ -93,15 +94,19 @@ def both_up(pod: Any) -> int:
     return int(pod.read("a/status.json")["pid"])
 
 
+@pytest.mark.long
 def test_a_time_out_leaves_no_rank(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
-    row = torch_pod.run_to_end(make_row("a", timeout_s=15))["a"]
-    assert "deaf" in torch_pod.log("a")
+    torch_pod.start(make_row("a", timeout_s=10))
+    with torch_pod.stopped_runner("a"):
+        torch_pod.wait_for_file("a/out/deaf")
+    row = torch_pod.ended()["rows"][0]
     assert row["state"] == "timed_out"
     assert not left_of(torch_pod, "a")
     assert read_json(str(torch_pod.outputs / "a/attempts/1/result.json"))["left"] == []
 
 
+@pytest.mark.long
 def test_a_stop_leaves_no_rank(torch_pod: Any) -> None:
     torch_pod.trainer(HALF_DEAF)
     torch_pod.start(make_row("a"))
@@ -124,6 +129,7 @@ def test_the_ranks_of_a_killed_torchrun_are_ended_too(torch_pod: Any) -> None:
     assert any("2 processes outlived" in note["text"] for note in notes)
 
 
+@pytest.mark.long
 def test_two_rows_at_once_meet_at_ports_of_their_own(pod_with: Any) -> None:
     pod = with_torch(
         pod_with(

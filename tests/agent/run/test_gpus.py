@@ -237,7 +237,8 @@ def test_a_sweep_asks_once_for_the_gpus_and_once_before_each_row(smi: Path, pod_
     pod = pod_with(GPUS_PER_RUN="1", NPROC_PER_NODE="")
     pod.run_to_end(*[make_row(name) for name in "abcd"], selected=["a", "b", "c", "d"])
     asked = (smi / "asked").read_text().split()
-    assert asked.count("gpus") <= 1 + 4
+    # the start and the sweep each ask which there are; what they hear is soon too old for a row
+    assert asked.count("gpus") <= 2 + 4
     assert asked.count("apps") <= 1, "what is idle is known from the first row on"
 
 

@@ -31,7 +31,7 @@ def pumped(tmp_path: Path) -> Callable[..., tuple[str, LogPump]]:
         for piece in pieces:
             os.write(write_end, piece)
         os.close(write_end)
-        assert pump.join(10)
+        assert pump.join(60)
         return path.read_text(), pump
 
     return run
@@ -109,7 +109,7 @@ def test_a_disk_that_refuses_does_not_stop_the_trainer(tmp_path: Path) -> None:
     for _ in range(100):
         os.write(write_end, b"y\n" * 4096)
     os.close(write_end)
-    assert pump.join(10)
+    assert pump.join(60)
     assert pump.lost > 0
     assert "No space" in pump.lost_why
 
@@ -123,7 +123,7 @@ def test_whole_lines_are_passed_on_redacted_however_they_are_cut(tmp_path: Path)
     for piece in (b"step 7: lo", b"ss 1.5", b"\n" + SECRET.encode(), b"\nrest"):
         os.write(write_end, piece)
     os.close(write_end)
-    assert pump.join(10)
+    assert pump.join(60)
     assert "\n".join(passed_on) == "step 7: loss 1.5\n[redacted]"
 
 

@@ -178,6 +178,27 @@ def test_what_the_local_disk_alone_has_is_named_with_the_run(mirrored: Any, loca
     assert "late.pt" in str(odd(mirrored, archived)), "not moved aside yet"
 
 
+def test_absolute_links_of_a_trainer_lead_to_the_same_files_in_the_copy_and_in_the_archive(
+    mirrored: Any,
+) -> None:
+    mirrored.trainer(
+        "(out / 'ckpt-5').write_text('x')\n(out / 'best').symlink_to(out.resolve() / 'ckpt-5')\n"
+        "(out / 'last').symlink_to(out.resolve() / 'rotated')\n"
+        "(out / 'away').symlink_to('/etc/hostname')\n"
+    )
+    first = mirrored.start(make_row("a"))["campaign_id"]
+    mirrored.ended()
+    mirrored.start(make_row("a"), force=True)
+    mirrored.ended()
+    for run_path in ("a", f"_archive/{first}/a"):
+        listed = mirrored.client.request("listing", {"run_ids": [run_path]})["runs"][run_path]
+        assert ["out/best", "out/ckpt-5"] in listed["links"]
+        assert [one for one in listed["odd"] if one[0].startswith("out/")] == [
+            ["out/away", 0, "a link out of the run directory, to /etc/hostname"],
+            ["out/last", 0, "a link to nothing in the run directory"],
+        ]
+
+
 def test_a_last_copy_that_lacks_only_what_cannot_be_read_has_not_failed(
     mirrored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,12 +275,14 @@ def test_silence_is_judged_by_the_local_files(pod_with: Any, local: Path) -> Non
         RUN_OUT_MODE="local_sync",
         RUN_OUT_LOCAL_ROOT=str(local),
         SYNC_INTERVAL_SECS="60",
-        RUN_HEARTBEAT_SECS="1",
+        RUN_HEARTBEAT_SECS="5",  # a machine at full load starts a process late
         RUN_RETRIES="0",
+        CUDA_VISIBLE_DEVICES="0,1",
+        GPUS_PER_RUN="1",
     )
     pod.trainer(
         "if os.environ['RUN_ID'] == 'b':\n    while True: time.sleep(1)\n"
-        "for i in range(25):\n    time.sleep(0.1)\n    (out / 'ckpt').write_text('x' * i)\n"
+        "for i in range(75):\n    time.sleep(0.1)\n    (out / 'ckpt').write_text('x' * i)\n"
     )
     rows = pod.run_to_end(make_row("a"), make_row("b"))
     assert [row["failure_class"] for row in rows.values()] == [None, "stalled"]

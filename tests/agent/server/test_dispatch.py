@@ -23,8 +23,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import messages
 from pytest_wf.wire.process import boot_id
-
-OWNER = {"host": "laptop", "user": "ada", "project": "/p"}
+from tests.support.agent_pod import OWNER, made_ready
 
 
 class Agent:
@@ -132,7 +131,7 @@ def test_a_config_that_is_not_on_the_pod_stops_changes(
 ) -> None:
     client = connect(values)
     client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    for op in ("ready", "bootstrap", "checkout"):
+    for op in ("bootstrap", "checkout"):
         with pytest.raises(OperationFailed) as refused:
             client.request(op)
         assert refused.value.kind == "config-not-synced"
@@ -261,36 +260,43 @@ def test_a_detached_operation_survives_the_death_of_its_agent(
     script.write_text(f"echo started >> {count}\ncat {gate}\necho done >> {count}\n")
     values["BOOTSTRAP_SCRIPT"] = str(script)
     client = connect(values)
-    client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready")
+    made_ready(client)
+    killed: list[int] = []
 
     def kill_the_agent(event: Any) -> None:
-        if count.exists() and client.hello["pid"]:
-            os.kill(client.hello["pid"], signal.SIGKILL)
-            client.hello["pid"] = 0
+        # once: the next agent tells of the operation, too, if it has not ended by then
+        if count.exists() and not killed:
+            killed.append(client.hello["pid"])
+            os.kill(killed[0], signal.SIGKILL)
             gate.write_text("go on\n")
 
     result = client.request("bootstrap", id="b-1", on_event=kill_the_agent)
 
     assert result["scripts"][0]["rc"] == 0
-    assert client.hello["pid"] != 0
+    assert client.hello["pid"] not in (0, *killed)
+    assert killed
     assert count.read_text() == "started\ndone\n"
+    result.pop("log", None)  # the answer brings it to whoever still waited for the end
     assert client.request("bootstrap", id="b-1") == result
     assert client.request("operation", {"id": "b-1"})["state"] == "done"
 
 
 def test_a_detached_operation_whose_process_dies_has_failed(
-    connect: Callable[..., AgentClient], values: dict[str, str], tmp_path: Path
+    connect: Callable[..., AgentClient],
+    values: dict[str, str],
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     script = tmp_path / "bootstrap.sh"
-    # the process of the operation is the parent of its step
-    script.write_text("echo last words\nsleep 0.1\nkill -9 $PPID\nsleep 60\n")
+    log = Path(journal.folder(settings, "b-1"), "log")
+    # the process of the operation is the parent of its step, and writes its log
+    script.write_text(
+        f"echo last words\nuntil grep -qx 'last words' {log}; do sleep 0.02; done\n"
+        "kill -9 $PPID\nsleep 60\n"
+    )
     values["BOOTSTRAP_SCRIPT"] = str(script)
     client = connect(values)
-    client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready")
+    made_ready(client)
 
     for _ in range(2):
         with pytest.raises(OperationFailed, match="without an answer") as failed:
@@ -310,9 +316,7 @@ def test_a_cancelled_operation_answers_so_and_leaves_no_process(
     script.write_text("setsid sleep 600 &\necho waiting\nsleep 600\n")
     values["BOOTSTRAP_SCRIPT"] = str(script)
     client, other = connect(values), connect(values)
-    client.token = other.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready")
+    other.token = made_ready(client).token
     cancelled: list[dict[str, Any]] = []
     cookies: list[str] = []
 
@@ -341,9 +345,7 @@ def test_work_of_a_controller_that_lost_the_pod_moves_no_state(
     script.write_text(f"echo waiting\nwhile [ ! -e {taken} ]; do sleep 0.02; done\n")
     values["BOOTSTRAP_SCRIPT"] = str(script)
     client, other = connect(values), connect(values)
-    client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready")
+    made_ready(client)
 
     def take_over(event: Any) -> None:
         if event.get("line") == "waiting" and not taken.exists():
@@ -366,9 +368,7 @@ def test_the_next_holder_of_the_lease_ends_what_an_earlier_one_left(
     script.write_text(f"[ -e {taken} ] && exit 0\nsetsid sleep 600 &\necho waiting\nsleep 600\n")
     values["BOOTSTRAP_SCRIPT"] = str(script)
     client, other = connect(values), connect(values)
-    client.token = client.request("lease-take", {"owner": OWNER})["token"]
-    client.request("config-sync")
-    client.request("ready")
+    made_ready(client)
     done: list[dict[str, Any]] = []
 
     def take_over(event: Any) -> None:
@@ -415,3 +415,28 @@ def test_a_long_request_keeps_nobody_waiting_and_beats(
         thread.join()
     for fd in (read, out, gate_read, gate):
         os.close(fd)
+
+
+def test_a_pod_that_is_made_ready_has_the_config_and_tells_its_facts(
+    connect: Callable[..., AgentClient], values: dict[str, str]
+) -> None:
+    client = connect(values)
+    client.token = client.request("lease-take", {"owner": OWNER})["token"]
+
+    told = client.request("ready", {"commits": True})
+
+    assert Settings.read(told["config_path"]) == Settings(values)
+    assert told["probe"]["os"] == client.hello["os"] == "Linux"
+    assert told["trained_commits"] == []
+
+
+def test_a_copy_is_kept_and_the_lease_released_with_one_request(
+    connect: Callable[..., AgentClient], values: dict[str, str]
+) -> None:
+    client = connect(values)
+    client.token = client.request("lease-take", {"owner": OWNER})["token"]
+
+    with pytest.raises(OperationFailed, match="not a name for a copy"):
+        client.request("put", {"name": "../x", "data": "", "drop": True})
+
+    assert client.request("state")["lease"] is None

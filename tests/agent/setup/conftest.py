@@ -16,6 +16,12 @@ from tests.support.repository import Upstream
 
 
 @pytest.fixture
+def repo(settings: Settings) -> Path:
+    """The checkout's folder on the pod."""
+    return Path(settings.repo)
+
+
+@pytest.fixture
 def checkout(
     act: Callable[..., Any], upstream: Upstream, settings: Settings
 ) -> Callable[..., dict[str, Any]]:

@@ -106,11 +106,9 @@ def test_a_program_says_itself_why_it_does_not_hold(check: Check, tmp_path: Path
     assert refused.value.facts["facts"]["seen"] == 2
 
 
-def maker(path: Path, **more: Any) -> DataContract:
+def maker(path: Path) -> DataContract:
     """A contract that makes `path` and then does not end."""
-    return DataContract(
-        "m", program=MAKER, arguments={"make": str(path)}, creates=[str(path)], **more
-    )
+    return DataContract("m", program=MAKER, arguments={"make": str(path)}, creates=[str(path)])
 
 
 def names(*paths: object) -> str:
@@ -147,11 +145,13 @@ def test_what_a_contract_prints_of_created_files_counts_for_nothing(
 def test_what_a_timed_out_contract_made_is_recorded(
     check: Check, tmp_path: Path, settings: Settings
 ) -> None:
+    made = str(tmp_path / "made")
+    slow = f"{names(made)}touch '{made}'; sleep 600"
     with pytest.raises(Refusal, match="timed out") as refused:
-        check(maker(tmp_path / "made", timeout_s=2, remedy="Wait longer."))
+        check(DataContract("m", slow, creates=[made], timeout_s=5, remedy="Wait longer."))
 
     assert refused.value.remedy == "Wait longer."
-    assert created_paths.paths(settings)[-1] == str(tmp_path / "made")
+    assert created_paths.paths(settings)[-1] == made
 
 
 @pytest.mark.parametrize("then", ["delete", "checkout"])

@@ -21,7 +21,7 @@ def log(tmp_path: Path) -> StepLog:
 
 
 def test_both_outputs_and_the_command_are_in_the_log(log: StepLog) -> None:
-    done = run_step(log, ["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=10)
+    done = run_step(log, ["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=60)
 
     assert done.returncode == 3
     assert sorted(done.output.split()) == ["err", "out"]
@@ -38,7 +38,7 @@ def test_below_sshd_the_bashrc_of_the_login_changes_no_command(
     monkeypatch.setenv("SSH_CLIENT", "127.0.0.1 50000 22")
     monkeypatch.delenv("SHLVL", raising=False)
 
-    done = run_step(log, [*BASH, "-c", "echo $PATH"], timeout_s=10, env=dict(os.environ))
+    done = run_step(log, [*BASH, "-c", "echo $PATH"], timeout_s=60, env=dict(os.environ))
 
     assert done.output.strip() == os.environ["PATH"]
 
@@ -47,7 +47,7 @@ def test_the_timeout_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> 
     pids = tmp_path / "pids"
     script = f"setsid sleep 600 & echo $! > {pids}; sleep 600"
 
-    done = run_step(log, ["sh", "-c", script], timeout_s=2)
+    done = run_step(log, ["sh", "-c", script], timeout_s=5)
 
     assert done.returncode is None
     assert done.says().startswith("timed out")
@@ -70,7 +70,7 @@ def test_a_background_process_that_keeps_the_output_open_is_not_waited_for(
 
 
 def test_a_command_that_closes_its_output_is_waited_for(log: StepLog) -> None:
-    done = run_step(log, ["sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 7"], timeout_s=10)
+    done = run_step(log, ["sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 7"], timeout_s=60)
 
     assert done.returncode == 7
 
@@ -78,7 +78,7 @@ def test_a_command_that_closes_its_output_is_waited_for(log: StepLog) -> None:
 def test_much_output_is_kept_in_the_log_and_its_end_handed_back(log: StepLog) -> None:
     script = "import sys; sys.stdout.write('x' * 99 + '\\n'); sys.stdout.write('y' * 3_000_000)"
 
-    done = run_step(log, [sys.executable, "-c", script], timeout_s=30)
+    done = run_step(log, [sys.executable, "-c", script], timeout_s=60)
 
     assert Path(log.path).stat().st_size > 3_000_000
     assert len(done.output) == 256 * 1024
@@ -86,27 +86,27 @@ def test_much_output_is_kept_in_the_log_and_its_end_handed_back(log: StepLog) ->
 
 
 def test_an_output_without_a_last_line_end_is_handed_back_as_it_is(log: StepLog) -> None:
-    done = run_step(log, ["printf", r"a\0b\0"], timeout_s=10)
+    done = run_step(log, ["printf", r"a\0b\0"], timeout_s=60)
     assert done.output == "a\0b\0"
 
 
 def test_the_newest_line_for_people_is_no_program_of_ours(log: StepLog) -> None:
-    run_step(log, ["sh", "-c", "echo cloned"], timeout_s=10)
+    run_step(log, ["sh", "-c", "echo cloned"], timeout_s=60)
     program = 'import json\nprint("wf-facts:" + json.dumps(1))'
-    run_step(log, [sys.executable, "-I", "-c", program], timeout_s=10)
+    run_step(log, [sys.executable, "-I", "-c", program], timeout_s=60)
     assert log.tail(1) == ["wf-facts:1"]
-    run_step(log, [sys.executable, "-I", "-c", "import json\nprint(json.dumps({}))"], timeout_s=10)
+    run_step(log, [sys.executable, "-I", "-c", "import json\nprint(json.dumps({}))"], timeout_s=60)
     assert log.tail(1) == ["{}"]
     assert log.last_line() == "cloned"
 
 
 def test_nothing_waits_on_stdin(log: StepLog) -> None:
-    assert run_step(log, ["cat"], timeout_s=5).ok
+    assert run_step(log, ["cat"], timeout_s=60).ok
 
 
 def test_what_cannot_be_started_is_an_oserror(log: StepLog) -> None:
     with pytest.raises(FileNotFoundError):
-        run_step(log, ["/no/such/program"], timeout_s=5)
+        run_step(log, ["/no/such/program"], timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_cannot_be_started_is_an_oserror(log: StepLog) -> None:
 def test_credentials_in_urls_are_masked(log: StepLog, text: str, shown: str) -> None:
     assert masked(text) == shown
 
-    done = run_step(log, ["printf", "%s\\n", text], timeout_s=5)
+    done = run_step(log, ["printf", "%s\\n", text], timeout_s=60)
 
     assert done.output == shown + "\n"
     assert "s3cret" not in Path(log.path).read_text()

@@ -33,6 +33,7 @@ def said_by(*argv: str) -> str:
         pytest.param("cp -as {0}/torch* {1}", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_a_real_torch_that_the_install_command_put_into_the_venv_stops_it(
     checkout: Act, settings: Settings, how: str
 ) -> None:

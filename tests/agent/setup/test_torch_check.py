@@ -121,6 +121,7 @@ def test_a_torch_inside_the_venv_is_refused_without_a_gpu_too(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_torch_that_a_command_replaced_stops_it(checkout: Act, image: Path) -> None:
     site = site_of(image)
     put_torch(site, "2.6.0", 1)

@@ -110,6 +110,7 @@ def test_pip_uses_the_images_torch_and_keeps_the_users_own_constraints(
 
 
 @pytest.mark.fault("F7")
+@pytest.mark.long
 def test_uv_uses_the_images_torch_as_well(
     install: Act, index: str, uv: None, settings: Settings, image: Path, monkeypatch: Any
 ) -> None:
@@ -138,6 +139,7 @@ def test_no_torch_is_installed_where_the_image_has_none(
     assert refused.value.kind == "torch"
 
 
+@pytest.mark.long
 def test_nothing_of_the_login_leads_an_installation_elsewhere(
     install: Act, index: str, uv: None, settings: Settings, tmp_path: Path, monkeypatch: Any
 ) -> None:

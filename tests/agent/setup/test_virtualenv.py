@@ -61,6 +61,7 @@ def test_the_venv_is_kept_out_of_gits_sight_and_kept_between_checkouts(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_pip_is_added_when_a_command_may_need_it(checkout: Act, settings: Settings) -> None:
     checkout()
     assert not Path(settings.repo, ".venv", "bin", "pip").exists()

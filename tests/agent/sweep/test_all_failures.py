@@ -82,7 +82,8 @@ def test_each_failure_ends_in_its_class_and_those_worth_it_are_tried_again(
     small_disk: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2,3", GPUS_PER_RUN="1", RUN_HEARTBEAT_SECS="3")
+    # long enough for four rows that start at once on a machine at full load
+    pod = pod_with(CUDA_VISIBLE_DEVICES="0,1,2,3", GPUS_PER_RUN="1", RUN_HEARTBEAT_SECS="8")
     by_the_kernel = limit_memory(pod.client.hello["pid"])
     record_property("oom", "by the kernel" if by_the_kernel else "NOT by the kernel: no cgroup v1")
     oom = "x = bytearray(1 << 30); x[::4096] = b'1' * len(x[::4096])"

@@ -13,7 +13,8 @@ from pytest_wf.errors import OperationFailed
 from tests.support import damage
 from tests.support.sweep_pod import make_row
 
-pytestmark = pytest.mark.fault("S1", "S4")
+#: They take a minute where nothing else runs.
+pytestmark = [pytest.mark.fault("S1", "S4"), pytest.mark.timeout(1200)]
 
 LOOKS: list[tuple[str, dict[str, Any]]] = [
     ("state", {}),

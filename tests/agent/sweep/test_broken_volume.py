@@ -49,7 +49,8 @@ def test_a_volume_that_becomes_read_only_stops_the_sweep_and_leaves_results_to_b
     )
     campaign = pod.start(make_row("a"), make_row("b"), make_row("c"))["campaign_id"]
     until(lambda: pod.rows()["b"]["state"] == "running", "row b is at work")
-    until((pod.outputs / "b" / "out" / "model.bin").exists, "b has written")
+    model = pod.outputs / "b" / "out" / "model.bin"
+    until(lambda: model.exists() and model.read_bytes() == b"weights", "b has written")
     # as a file system that has met an error does it
     subprocess.run(["mount", "-o", "remount,abort", str(volume)], check=True)
     gate.touch()

@@ -17,6 +17,7 @@ from tests.support.waiting import until
 
 NAME = "WF_MAX_USD=10"
 SPENT = {"name": NAME, "seconds": 0}
+FAR_AWAY = {"name": NAME, "seconds": 3600}
 ROWS = tuple(make_row(name) for name in "abc")
 #: Row a waits for a file; one fails where a file says so.
 TRAINER = """
@@ -40,8 +41,12 @@ def started(pod: Any) -> list[str]:
     return journal.read_text().split() if journal.exists() else []
 
 
-def reach(pod: Any) -> None:
-    """Wait until the moment has come."""
+def reach_while_a_works(pod: Any, *rows: dict[str, Any]) -> None:
+    """Start `rows`, and wait until the moment has come, at which row a is at work."""
+    pod.start(*rows, ceiling=FAR_AWAY)
+    until(lambda: started(pod) == ["a"])
+    # however late row a began, it comes later
+    assert pod.resume_with(ceiling={"name": NAME, "seconds": 1})["attached"] is True
     ceiling = launches.newest(frozen_campaign.find(pod.settings)).ceiling
     assert ceiling is not None
     until(lambda: ceiling.is_reached)
@@ -57,9 +62,7 @@ def test_no_row_begins_where_nothing_may_be_spent(pod: Any) -> None:
 
 def test_a_row_at_work_ends_and_no_other_begins(pod: Any) -> None:
     (pod.outputs / "wait").touch()
-    pod.start(*ROWS, ceiling={"name": NAME, "seconds": 5})
-    until(lambda: started(pod) == ["a"])
-    reach(pod)
+    reach_while_a_works(pod, *ROWS)
     (pod.outputs / "wait").unlink()
     status = pod.ended()
     assert (status["state"], status["ceiling"]) == (fsm.SWEEP_STALLED, NAME)
@@ -69,10 +72,7 @@ def test_a_row_at_work_ends_and_no_other_begins(pod: Any) -> None:
 def test_a_row_that_failed_is_not_tried_again_when_the_ceiling_is_reached(pod: Any) -> None:
     for name in ("wait", "fail-a"):
         (pod.outputs / name).touch()
-    row = make_row("a", retries=3)
-    pod.start(row, ceiling={"name": NAME, "seconds": 5})
-    until(lambda: started(pod) == ["a"])
-    reach(pod)
+    reach_while_a_works(pod, make_row("a", retries=3))
     (pod.outputs / "wait").unlink()
     pod.ended()
     assert (pod.states(), started(pod)) == ({"a": "failed"}, ["a"])
@@ -99,10 +99,9 @@ def test_a_supervisor_that_is_attached_to_takes_on_another_ceiling(pod: Any) -> 
 
 def test_the_next_supervisor_keeps_to_the_ceiling_after_one_was_killed(pod: Any) -> None:
     (pod.outputs / "wait").touch()
-    pod.start(*ROWS, ceiling={"name": NAME, "seconds": 5})
+    pod.start(*ROWS, ceiling=FAR_AWAY)
     until(lambda: started(pod) == ["a"])
     pod.kill_supervisor()
-    reach(pod)
     (pod.outputs / "wait").unlink()
     pod.resume_with(ceiling=SPENT)
     assert pod.ended()["ceiling"] == NAME

@@ -20,6 +20,8 @@ def test_runs_of_earlier_campaigns_and_of_the_archive_are_listed_with_their_stat
         "half": "unknown",
         f"_archive/{first}/a": "success",
     }
+    commits = pod.client.request("ready", {"commits": True})["trained_commits"]
+    assert commits == sorted({run["git_sha"] for run in listed} - {""})
     last = pod.status()["campaign_id"]
     owners = {run["path"]: run["campaign_id"] for run in listed}
     assert owners == {"a": last, "b": first, "half": "unknown", f"_archive/{first}/a": first}
@@ -33,3 +35,15 @@ def test_files_of_an_archived_run_are_listed_by_its_path(pod: SweepPod) -> None:
     args = {"run_ids": [path]}
     listed = pod.client.request("listing", args)["runs"][path]["files"]
     assert any(name.endswith("ckpt.pt") for name, *_ in listed)
+
+
+def test_a_fetch_that_begins_tells_the_campaign_and_the_files_of_its_ended_rows(
+    pod: SweepPod,
+) -> None:
+    pod.trainer("(out / 'result').write_text('x')\n")
+    pod.run_to_end(make_row("a"))
+
+    told = pod.client.request("fetch-begin", {"status": True})
+
+    assert [row["run_id"] for row in told["campaign"]["rows"]] == ["a"]
+    assert told["listing"] == pod.client.request("listing", {"run_ids": ["a"]})

@@ -212,23 +212,32 @@ def test_an_archive_that_was_cut_off_in_the_middle_is_led_on_by_the_next_start(
     assert pod.ended()["ok"] == 3
 
 
-@pytest.mark.parametrize("name", ["summary.json", "made.json"])
-def test_a_damaged_record_of_a_run_costs_a_training_or_a_move_and_no_result(
-    pod: Any, name: str
-) -> None:
+def test_a_damaged_summary_of_a_run_costs_a_training_and_no_result(pod: Any) -> None:
     first = pod.start(make_row("a"))["campaign_id"]
     pod.ended()
-    (pod.outputs / "a" / name).write_text("{")
+    (pod.outputs / "a" / "summary.json").write_text("{")
     # where the attempt's own result is whole, the summary is made from it
     (pod.outputs / "a" / "attempts" / "1" / "result.json").write_text("{")
-    if name == "made.json":
-        with refusal("run-exists") as refused:
-            pod.start(make_row("a"), force=True)
-        assert "give these rows other ids" in str(refused.value)
-        return
     assert pod.start(make_row("a"))["plan"]["again"] == 1
     assert (pod.outputs / "_archive" / first / "a" / "summary.json").read_text() == "{"
     pod.ended()
+
+
+def test_a_damaged_record_of_who_made_a_run_costs_nothing_where_its_campaign_is_known(
+    pod: Any,
+) -> None:
+    first = pod.start(make_row("a"))["campaign_id"]
+    pod.ended()
+    (pod.outputs / "a" / "made.json").write_text("{")
+    assert pod.start(make_row("a"))["adopted"] == {"a": first}
+    assert json.loads((pod.outputs / "a" / "made.json").read_text())["what"] == f"run a of {first}"
+    pod.ended()
+    (pod.outputs / "a" / "made.json").write_text("{")
+    for name in ("summary.json", "status.json"):
+        (pod.outputs / "a" / name).write_text("{}")
+    with refusal("run-exists") as refused:
+        pod.start(make_row("a"), force=True)
+    assert "give these rows other ids" in str(refused.value)
 
 
 def test_a_run_whose_processes_are_alive_is_never_moved(pod: Any) -> None:

@@ -33,6 +33,13 @@ def freeze_rows(settings: Settings) -> Campaign:
     return freeze_campaign(settings, rows)
 
 
+@pytest.fixture(autouse=True)
+def time_alone_makes_no_look_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no row be read because a test took long."""
+    monkeypatch.setattr(seen_rows, "FULL_LOOK_S", 3600.0)
+    monkeypatch.setattr(status, "MAX_WAIT_S", 60.0)
+
+
 @pytest.fixture
 def campaign(settings: Settings) -> Campaign:
     """A campaign of three rows that have not begun."""
@@ -189,7 +196,7 @@ def test_a_poll_answers_as_soon_as_a_row_that_was_named_has_ended(
         return look(*args)
 
     monkeypatch.setattr(status, "_look", looked)
-    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=5)
+    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=60)
     assert (ids(answer["rows"]), answer["ok"], looks) == (["b"], 1, 2)
 
 
@@ -200,7 +207,7 @@ def test_a_poll_looks_now_and_then_where_nothing_can_be_watched(
     first = perform("campaign", changes=True)
     writer = threading.Timer(0.05, lambda: end(campaign, "b"))
     writer.start()
-    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=5)
+    answer = perform("campaign", changes=True, seen=first["seen"], wait_s=60)
     writer.join()
     assert ids(answer["rows"]) == ["b"]
 

@@ -115,6 +115,15 @@ def test_a_pod_knows_for_which_members_the_campaign_was_frozen(pod: Any) -> None
     assert view.members == {"pod1", "pod2", "pod4"}
 
 
+def test_a_launch_tells_a_pod_that_a_member_has_refused_the_campaign(pod: Any) -> None:
+    pod.start(*ROWS, launch=False, **SHARED, members=["pod1", "pod2", "pod4"])
+    assert "pod4" in ShardView.from_json(ask(pod, "campaign-shard")).members
+    for members in (["pod1", "pod2"], ["pod1", "pod2", "pod3"], ["pod1"]):
+        ask(pod, "campaign-resume", members=members)
+        view = ShardView.from_json(ask(pod, "campaign-shard"))
+        assert view.members == {"pod1", "pod2"}
+
+
 def test_a_ceded_row_does_not_begin_and_one_that_has_begun_is_not_ceded(pod: Any) -> None:
     pod.trainer("while not (outputs / 'go').exists(): time.sleep(0.02)")
     pod.start(*ROWS, **{**SHARED, "assignment": {run_id: ["pod2", 1] for run_id in "abc"}})

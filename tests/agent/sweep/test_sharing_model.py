@@ -130,6 +130,7 @@ def explore(tmp_path: Path, fleets: list[Fleet]) -> Explore:
     return run
 
 
+@pytest.mark.timeout(1200)
 def test_no_row_runs_twice_and_none_is_lost(explore: Explore) -> None:
     happened = explore(100, 0)
     assert happened["schedule"] >= 100

@@ -112,7 +112,8 @@ class Endless:
         self._pod = pod
         self._thread = threading.Thread(target=self._ask)
         self._thread.start()
-        self.trainer = process.identity(int(pod.wait_for_file("pid").read_text() or "0"))
+        written: str = until(pod.wait_for_file("pid").read_text, "the trainer has said its pid")
+        self.trainer = process.identity(int(written))
 
     def _ask(self) -> None:
         try:
@@ -122,7 +123,7 @@ class Endless:
 
     def is_over(self) -> bool:
         """Whether the trainer is gone and the request answered."""
-        self._thread.join(30)
+        self._thread.join(60)
         until(lambda: not process.is_alive(self.trainer), "the trainer is gone")
         return not self._thread.is_alive()
 
@@ -170,5 +171,5 @@ def test_a_start_ends_what_a_smoke_run_left_at_work(settings: Settings) -> None:
     # its pipe to here closes before its environment can be read
     until(lambda: process.holders("smoke-1.a.1"), "sleep has begun")
     smoke.clear(settings)
-    assert left.wait(10) == -signal.SIGTERM
+    assert left.wait(60) == -signal.SIGTERM
     assert not Path(folder).exists() and tree.exists()

@@ -11,7 +11,6 @@ import pytest
 from pytest_wf.agent import process
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
-from pytest_wf.wire.process import stat
 from tests.support.sweep_pod import make_row
 from tests.support.waiting import until
 
@@ -24,8 +23,7 @@ def abandoned(pod: Any) -> Any:
     until(lambda: pod.rows()["a"]["attempts"] == 1 and pod.cookie_holders("a"), "row a works")
     assert pod.client.request("state")["state"] == fsm.SWEEP_RUNNING, "it lives"
     assert pod.kill_supervisor()
-    runner = int(stat(min(pod.cookie_holders("a"))).parent)  # type: ignore[union-attr]
-    process.kill_tree("", process.identity(runner), 0.1)
+    process.kill_tree("", pod.read("a/attempts/1/pid.json"), 0.1)
     return pod
 
 

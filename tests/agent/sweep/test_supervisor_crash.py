@@ -255,7 +255,7 @@ def test_a_supervisor_that_can_write_nothing_says_so_without_a_traceback(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign = freeze_campaign(settings, [])
-    monkeypatch.setattr("pytest_wf.agent.sweep.supervisor.write_json", _no_space)
+    monkeypatch.setattr("pytest_wf.agent.sweep.supervisor_record.write_json", _no_space)
     assert Supervisor(campaign, {}).run() == 1
     assert "cannot begin: [Errno 28]" in Path(campaign.log_path).read_text()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from pytest_wf.console.live import News
 from pytest_wf.flow.fleet.fleet_console import FleetConsole
-from pytest_wf.flow.fleet.work import Work
+from pytest_wf.flow.fleet.work import Work, side_by_side
 
 
 def _nothing() -> None:
@@ -32,8 +34,8 @@ def test_an_interrupted_wait_ends_the_operation_which_still_cancels_what_it_bega
     begun, cancelled = threading.Event(), threading.Event()
 
     def endless() -> int:
-        begun.set()
         try:
+            begun.set()  # from here on it may be interrupted
             while True:
                 time.sleep(0.01)
         except BaseException:
@@ -70,8 +72,8 @@ def test_an_operation_is_interrupted_once_so_that_it_can_cancel_what_it_began() 
     cancelled: list[int] = []
 
     def endless() -> int:
-        begun.set()
         try:
+            begun.set()  # from here on it may be interrupted
             while True:
                 time.sleep(0.01)
         except KeyboardInterrupt:
@@ -98,6 +100,59 @@ def test_an_operation_that_was_stopped_before_it_started_does_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         work.start().wait(_nothing)
     assert not done
+
+
+def test_pods_are_asked_at_once_and_their_answers_have_the_order_of_the_questions() -> None:
+    both = threading.Barrier(2)
+    found = side_by_side({name: lambda: both.wait(120) for name in ("pod1", "pod2")})
+    assert list(found) == ["pod1", "pod2"] and sorted(found.values()) == [0, 1]
+
+
+def test_a_few_threads_ask_many_pods() -> None:
+    threads: set[str] = set()
+
+    def ask() -> int:
+        threads.add(threading.current_thread().name)
+        return 1
+
+    found = side_by_side({f"pod{n}": ask for n in range(100)})
+    assert len(found) == 100 and len(threads) <= 32
+
+
+def test_an_interruption_ends_the_questions_to_all_pods_before_it_goes_on() -> None:
+    asked, ended = threading.Barrier(3), set[str]()
+
+    def ask(name: str) -> int:
+        try:
+            asked.wait(120)
+            while True:  # the interruption may come while it still waits
+                time.sleep(0.01)
+        finally:
+            ended.add(name)
+
+    def interrupt() -> None:
+        asked.wait(120)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side({name: partial(ask, name) for name in ("pod1", "pod2")})
+    assert ended == {"pod1", "pod2"}
+
+
+def test_an_error_in_a_question_is_raised_when_all_have_ended() -> None:
+    is_asked = threading.Event()
+
+    def fail() -> int:
+        raise ValueError("no")
+
+    def ask() -> int:
+        is_asked.set()
+        return 1
+
+    with pytest.raises(ValueError, match="no"):
+        side_by_side({"pod1": fail, "pod2": ask})
+    assert is_asked.is_set()
 
 
 class _Printed:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.flow.operations.git_bundle import bundled, read_here
-from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options, Project
 from pytest_wf.testing import write_project
 from tests.support.repository import Upstream
 
@@ -26,6 +27,15 @@ def test_another_repository_in_the_environment_is_not_bundled(
     with bundled(mine.path) as bundle:
         assert bundle.git_sha == expected
         assert not bundle.uncommitted
+
+
+def test_nothing_is_packed_for_a_pod_that_has_the_commit(tmp_path: Path) -> None:
+    mine = Upstream(tmp_path / "mine")
+    mine.commit("train.py", "")
+    (mine.path / "train.py").write_text("# changed\n")
+    with bundled(mine.path, lambda sha: sha == mine.head) as bundle:
+        assert (bundle.path, bundle.git_sha) == (None, mine.head)
+        assert bundle.left_behind == ("train.py",)
 
 
 def test_a_change_of_gitignore_is_not_missed_on_the_pod(tmp_path: Path) -> None:

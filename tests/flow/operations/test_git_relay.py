@@ -75,6 +75,7 @@ def test_what_is_asked_for_is_packed(
 ) -> None:
     with relayed(str(upstream), wanted, tmp_path / "cache") as bundle:
         assert bundle.git_sha == git(upstream, "rev-parse", name)
+        assert bundle.path is not None
         assert unpacked(bundle.path, tmp_path / "clone") == bundle.git_sha
     assert not bundle.path.exists()
 
@@ -136,6 +137,7 @@ def test_the_users_own_credentials_open_a_private_repository(
 
     with relayed(private, HEAD, tmp_path / "cache") as bundle:
         assert bundle.git_sha == git(upstream, "rev-parse", "HEAD")
+        assert bundle.path is not None
         assert b"s3cret" not in bundle.path.read_bytes()
 
 

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 DOCS = ROOT / "docs" / "extending" / "testing.md"
 
 
+@pytest.mark.long
 def test_the_example_of_the_docs_runs(pytester: pytest.Pytester) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     pytester.makepyfile(test_documented=code)

@@ -24,12 +24,13 @@ pytestmark = pytest.mark.slow
 
 Act = Callable[[LoopbackLium], None]
 
-#: Waits, small enough for a test; what comes of a case under load may differ, and leaks nothing.
+#: Waits, small enough for a test, in which a slow machine logs in, so that each case is met; what
+#: comes of it under load may differ, and leaks nothing.
 KEYS = {
-    "LIUM_UP_TIMEOUT_SECS": "4",
+    "LIUM_UP_TIMEOUT_SECS": "20",
     "LIUM_LISTING_LAG_SECS": "2",
-    "LIUM_DELETE_TIMEOUT_SECS": "4",
-    "POD_WAIT_MAX_SECS": "3",
+    "LIUM_DELETE_TIMEOUT_SECS": "6",
+    "POD_WAIT_MAX_SECS": "15",
     "WF_TEARDOWN_ON_FAILURE": "delete",
 }
 WHOLE = ("--wf-wait=true", "--wf-fetch=all", "--wf-teardown=delete")
@@ -287,16 +288,8 @@ def _strike(case: Case, api: LoopbackLium, project: Any) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "cases",
-    [
-        essential,
-        *(
-            pytest.param(of, marks=pytest.mark.long)
-            for of in (of_p10, of_p30, of_p40_to_p80, of_p90)
-        ),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("cases", [essential, of_p10, of_p30, of_p40_to_p80, of_p90])
 def test_no_switch_of_the_account_leaks_a_pod_of_a_whole_flow(
     cases: Callable[[], list[Case]],
     new_account: Callable[..., LoopbackLium],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_a_pod_whose_sshd_never_answers_is_ended_where_failures_are_torn_down(
     assert (api.account.billed(), api.account.most_billed) == ([], 1)
 
 
+@pytest.mark.long
 def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
     lium_project: Callable[..., Any], api: LoopbackLium, gate: Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_killed_flow_is_resumed_on_the_same_pod_at_another_address(
     assert (api.account.billed(), len(api.account.pods)) == ([], 1)
 
 
+@pytest.mark.long
 def test_two_flows_at_once_have_a_pod_each_and_end_only_their_own(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:
@@ -172,6 +175,7 @@ def _by(flows: list[str]) -> Callable[[Any], int]:
     return lambda pod: tails.index(pod.name[-6:])
 
 
+@pytest.mark.long
 def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:
@@ -194,6 +198,7 @@ def test_a_kept_pod_that_nobody_comes_back_to_ends_by_itself(
     assert (pod.removal_at - pod.rented_at).total_seconds() > 7000
 
 
+@pytest.mark.long
 def test_the_primitives_rent_bind_wait_list_and_end(
     lium_project: Callable[..., Any], api: LoopbackLium
 ) -> None:
@@ -204,7 +209,7 @@ def test_the_primitives_rent_bind_wait_list_and_end(
     config.write_text("# mine\nLIUM_TARGET=   # set by hand\n" + config.read_text())
     up = project.wf("pod-up", "--bind", "--json")
     assert up.returncode == 0, up.stderr
-    assert f"orphan: pytest-wf-00beef ({stray}), 0.0 h old, $0.0" in up.stderr
+    assert re.search(rf"orphan: pytest-wf-00beef \({stray}\), 0\.\d h old, \$\d", up.stderr)
     assert "(by the API key 'ci'); it may belong to a flow on another machine" in up.stderr
     pod = account.pod(json.loads(up.stdout)["rented"])
     lines = config.read_text().splitlines()

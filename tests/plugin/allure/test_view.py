@@ -114,6 +114,13 @@ def test_a_phase_shows_its_work_and_both_layers_of_its_court(results: Results) -
     assert {"evidence", "verdict", "checkout-log"} <= set(results.attached("P50 CHECKOUT"))
 
 
+def test_a_phase_that_a_policy_skipped_is_skipped_with_its_reason(results: Results) -> None:
+    result = results.by_name["P10 PROVISION"]
+    assert result["status"] == "skipped"
+    assert result["statusDetails"]["message"] == result["steps"][0]["statusDetails"]["message"]
+    assert results.by_name["P50 CHECKOUT"]["status"] == "passed"
+
+
 def test_a_lost_court_shows_which_check_failed_and_what_helps(results: Results) -> None:
     name = "P85 LOSES"
     steps = results.steps(name)

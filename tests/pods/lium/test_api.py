@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,19 @@ def test_importing_the_sdk_leaves_the_environment_alone(tmp_path: Path) -> None:
 
     assert left_by("import pytest_wf.pods.lium.api as a; a.import_sdk()") == "[]\n"
     assert "EVIL" in left_by("import lium")
+
+
+def test_threads_that_open_accounts_at_one_time_leave_the_environment_alone() -> None:
+    import_sdk()
+    before = dict(os.environ)
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: import_sdk(), range(500)))
+    finally:
+        sys.setswitchinterval(usual_s)
+    assert dict(os.environ) == before
 
 
 def test_the_provider_is_there_without_the_sdk_being_imported() -> None:

@@ -19,6 +19,7 @@ from pytest_wf.pods.rental.account import Offer, Requirements
 from pytest_wf.pods.rental.identity import await_banner
 from pytest_wf.pods.rental.offers import choose
 from pytest_wf.pods.ssh.config import Address
+from tests.support.waiting import until
 
 Renters = Callable[..., Any]
 
@@ -33,13 +34,16 @@ def it(lium_renter: Renters, tmp_path: Path) -> Any:
 
 def reach(it: Any, target: Target) -> Connection:
     """Connect as a flow does, as soon as the server listens."""
-    for _ in range(100):
+
+    def connected() -> Connection | None:
         try:
-            connection: Connection = it.provider.connect(target, it.config, str(it.project))
-            return connection
+            made: Connection = it.provider.connect(target, it.config, str(it.project))
+            return made
         except Unreachable:
-            continue
-    raise AssertionError("no connection")
+            return None
+
+    connection: Connection = until(connected, "a connection")
+    return connection
 
 
 def machine(it: Any) -> Any:

@@ -15,6 +15,7 @@ from pytest_wf.flow.operations import teardown
 from pytest_wf.flow.session import PodSession
 from pytest_wf.loopback import Fault
 from pytest_wf.wire import fsm
+from tests.pods.conftest import SHORT_LIUM_TIMING
 from tests.support.waiting import until
 
 Renters = Callable[..., Any]
@@ -68,7 +69,7 @@ def test_the_end_is_moved_on_until_the_controller_goes_and_stays_then(lium_rente
 
 
 def test_an_api_that_is_down_is_told_and_asked_again(lium_renter: Renters) -> None:
-    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle = Idle(lium_renter(timing=SHORT_LIUM_TIMING, wf_idle_delete_secs=3000))
     idle.removal.schedule()
     fault = Fault("schedule", "503", times=-1)
     idle.it.api.behaviour.faults.append(fault)
@@ -83,7 +84,7 @@ def test_an_api_that_is_down_is_told_and_asked_again(lium_renter: Renters) -> No
 def test_an_end_that_was_set_without_an_answer_is_taken_back_before_a_sweep(
     lium_renter: Renters,
 ) -> None:
-    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle = Idle(lium_renter(timing=SHORT_LIUM_TIMING, wf_idle_delete_secs=3000))
     faults = idle.it.api.behaviour.faults
     faults += [Fault("schedule", "drop-after", times=-1), Fault("pods", "503", times=-1)]
     with pytest.raises(OperationFailed, match="read back"):
@@ -204,7 +205,7 @@ def test_a_time_to_live_that_ends_earlier_stays(lium_renter: Renters) -> None:
 def test_an_end_that_the_provider_does_not_move_is_not_taken_for_the_new_one(
     lium_renter: Renters,
 ) -> None:
-    idle = Idle(lium_renter(wf_idle_delete_secs=3000))
+    idle = Idle(lium_renter(timing=SHORT_LIUM_TIMING, wf_idle_delete_secs=3000))
     idle.removal.schedule()
     idle.it.api.behaviour.ignore_schedule = True
     idle.state, idle.longest_s = fsm.SWEEP_RUNNING, 50_000

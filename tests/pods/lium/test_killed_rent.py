@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_wf.loopback import Node
+from tests.pods.conftest import SHORT_LIUM_TIMING
 from tests.support import ROOT
 
 Renters = Callable[..., Any]
@@ -81,13 +83,20 @@ class Forker:
     def run(self, it: Any, pod: str, at: int, moment: str) -> None:
         """Rent (or end `pod`) in a process of its own, killed at request `at`."""
         pids: queue.Queue[int] = queue.Queue()
+        answered = threading.Event()
 
         def strike(number: int, route: str, now: str) -> None:
-            if (number, now) == (at, moment):
+            if number != at:
+                return
+            if now == moment:
+                answered.clear()
                 os.kill(pids.get(timeout=60), signal.SIGKILL)
+            if now == "after":
+                answered.set()
 
         it.api.requests.clear()
         it.api.watch = strike
+        answered.set()
         job = {
             "key": it.api.api_key,
             "url": it.api.base_url,
@@ -102,6 +111,8 @@ class Forker:
         self._process.stdin.flush()
         pids.put(int(self._process.stdout.readline()))
         assert self._process.stdout.readline() == "ended\n"
+        # the account carries a request out, whatever became of the process that sent it
+        assert answered.wait(60)
         it.api.watch = lambda number, route, moment: None
 
     def close(self) -> None:
@@ -141,7 +152,7 @@ def test_whoever_is_killed_while_renting_leaves_one_known_pod_at_most(
     assert requests >= 12
 
     def kill(at: int, moment: str) -> int:
-        it = lium_renter(nodes=[Node(), Node()], lium_ttl="1h")
+        it = lium_renter(nodes=[Node(), Node()], timing=SHORT_LIUM_TIMING, lium_ttl="1h")
         forker = forkers.get(timeout=60)
         forker.run(it, "", at, moment)
         forkers.put(forker)
@@ -165,7 +176,7 @@ def test_whoever_is_killed_while_ending_a_pod_leaves_it_known_or_gone(
     lium_renter: Renters, forkers: queue.Queue[Forker]
 ) -> None:
     def kill(at: int, moment: str) -> int:
-        it = lium_renter(nodes=[Node(), Node()])
+        it = lium_renter(nodes=[Node(), Node()], timing=SHORT_LIUM_TIMING)
         pod = it.rent().target.name
         _disown(it)
         forker = forkers.get(timeout=60)

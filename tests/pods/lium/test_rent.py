@@ -14,6 +14,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.rented_pods import list_pods
 from pytest_wf.loopback import Behaviour, Fault, Node
 from pytest_wf.pods.rental.timing import Timing
+from tests.pods.conftest import LIUM_TIMING, SHORT_LIUM_TIMING
 from tests.support.lium_days import Case, faults, moods
 
 Renters = Callable[..., Any]
@@ -72,7 +73,7 @@ def test_the_time_to_live_goes_with_the_rent_and_is_read_back_after_the_boot(
 def test_a_time_to_live_that_cannot_be_read_back_gives_the_pod_back(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(ignore_schedule=True), lium_ttl="30m")
+    it = renter(Behaviour(ignore_schedule=True), timing=SHORT_LIUM_TIMING, lium_ttl="30m")
     with pytest.raises(OperationFailed, match=r"LIUM_TTL=30m could not be armed"):
         it.rent()
     assert it.api.account.billed() == []
@@ -123,7 +124,8 @@ def test_a_rent_without_an_answer_is_sent_again_where_the_api_honours_its_key(
 def test_after_a_rent_that_was_answered_with_an_error_and_made_no_pod_the_next_node_is_tried(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(idempotent=False, faults=[Fault("rent", "500")]), [Node(), Node()])
+    refusing = Behaviour(idempotent=False, faults=[Fault("rent", "500")])
+    it = renter(refusing, [Node(), Node()], SHORT_LIUM_TIMING)
     rented = it.rent()
     assert [pod.id for pod in it.api.account.billed()] == [rented.target.name]
     assert "500" in rented.facts["tried"][0]["why"]
@@ -153,7 +155,8 @@ def test_a_rent_that_nobody_knows_about_ends_the_search_and_is_found_by_the_next
     renter: Renters,
 ) -> None:
     it = renter(
-        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=2.0)
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=3600),
+        timing=SHORT_LIUM_TIMING,
     )
     with pytest.raises(OperationFailed, match="is unknown") as error:
         it.rent()
@@ -172,15 +175,23 @@ def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_list
     renter: Renters,
 ) -> None:
     it = renter(
-        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=3.0)
+        Behaviour(idempotent=False, faults=[Fault("rent", "drop-after")], listing_delay_s=3600),
+        timing=SHORT_LIUM_TIMING,
     )
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
     (pod,) = it.api.account.billed()
-    it.provider._given_timing = Timing(poll_s=0.05, settle_s=60.0)
+    it.provider._given_timing = LIUM_TIMING
     (shown,) = it.provider.list_pods(it.config, str(it.project))
     assert (shown.name, shown.standing, shown.status) == (pod.name, "unlisted", "UNKNOWN")
     it.journal.update(it.journal.rentals()[0], owner={})
+    asked = it.api.requests.count("pods")
+
+    def list_it_late(number: int, route: str, moment: str) -> None:
+        if it.api.requests.count("pods") == asked + 3:
+            it.api.behaviour.listing_delay_s = 0
+
+    it.api.watch = list_it_late
     again = it.rent("f-20260102T030405Z-fffff1")
     assert (again.target.name, again.is_new) == (pod.id, False)
     assert (it.api.account.most_billed, it.api.requests.count("rent")) == (1, 1)
@@ -190,7 +201,8 @@ def test_a_pod_that_was_asked_for_just_now_is_shown_and_awaited_until_it_is_list
 def test_a_pod_that_this_flow_asked_for_is_found_again_or_the_search_says_unknown(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")]))
+    lost = Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")])
+    it = renter(lost, timing=SHORT_LIUM_TIMING)
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
 
@@ -235,7 +247,7 @@ def test_one_listing_without_a_pod_does_not_say_that_it_is_gone(renter: Renters,
 def test_another_pod_of_the_same_name_is_never_taken_for_our_own(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(idempotent=False), [Node(), Node()])
+    it = renter(Behaviour(idempotent=False), [Node(), Node()], SHORT_LIUM_TIMING)
     stranger = it.api.account.rent(
         it.api.account.nodes[1].id, {"pod_name": "pytest-wf-abc123"}, "k"
     )["pod_id"]
@@ -303,7 +315,8 @@ def test_a_pod_that_never_boots_is_ended_before_the_next_node_is_tried(
 def test_a_pod_that_never_boots_and_cannot_be_ended_stops_the_flow_and_ends_by_itself(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(never_boot=1), [Node(), Node()], lium_up_timeout_secs=1)
+    nodes = [Node(), Node()]
+    it = renter(Behaviour(never_boot=1), nodes, SHORT_LIUM_TIMING, lium_up_timeout_secs=1)
     with pytest.raises(OperationFailed, match="may still be billing at") as error:
         it.rent()
     (pod,) = it.api.account.billed()
@@ -315,7 +328,7 @@ def test_a_pod_that_never_boots_and_cannot_be_ended_stops_the_flow_and_ends_by_i
 def test_an_end_that_cannot_be_proved_is_scheduled_and_says_what_is_billing(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(ignore_delete=True))
+    it = renter(Behaviour(ignore_delete=True), timing=SHORT_LIUM_TIMING)
     rented = it.rent()
     with pytest.raises(OperationFailed) as error:
         it.release(rented)
@@ -343,9 +356,8 @@ def test_only_the_named_pod_is_ended_and_only_one_of_ours(renter: Renters) -> No
 
 @pytest.mark.parametrize("written", ["", "pytest-wf-abc123"])
 def test_a_rental_without_a_pods_id_deletes_no_other_pod(renter: Renters, written: str) -> None:
-    it = renter(
-        Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")]), [Node(), Node()]
-    )
+    lost = Behaviour(idempotent=False, faults=[Fault("rent", "drop-before")])
+    it = renter(lost, [Node(), Node()], SHORT_LIUM_TIMING)
     with pytest.raises(OperationFailed, match="is unknown"):
         it.rent()
     account = it.api.account
@@ -429,7 +441,8 @@ class Outcome:
 def _day(case: Case, make: Renters) -> Outcome:
     """Rent, release, and look at the books."""
     nodes = [Node(price_per_gpu=2.0 + n) for n in range(case.nodes)]
-    it = make(case.behaviour, nodes, lium_ttl="1h", wf_max_usd_per_hour=4, lium_up_timeout_secs=2)
+    keys = {"lium_ttl": "1h", "wf_max_usd_per_hour": 4, "lium_up_timeout_secs": 2}
+    it = make(case.behaviour, nodes, SHORT_LIUM_TIMING, **keys)
     account, wrong = it.api.account, []
     outcome = Outcome()
     says_gone = True

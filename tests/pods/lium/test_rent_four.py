@@ -13,7 +13,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.loopback import Behaviour, Fault, Node
 from pytest_wf.pods.base import Rented
 from pytest_wf.pods.rental.timing import Timing
-from tests.pods.conftest import LIUM_FLOW, LIUM_TIMING
+from tests.pods.conftest import LIUM_FLOW, LIUM_TIMING, SHORT_LIUM_TIMING
 from tests.support.lium_days import Case, faults, moods
 
 Renters = Callable[..., Any]
@@ -79,7 +79,7 @@ def test_fewer_than_are_needed_are_not_rented_at_all_where_the_listing_says_so(
 
 
 def test_three_of_four_are_kept_where_three_are_enough_and_it_is_said_why(renter: Renters) -> None:
-    it = renter(Behaviour(creation_failures=1), nodes(2, 2, 2, 2))
+    it = renter(Behaviour(creation_failures=1, vanish_s=3600), nodes(2, 2, 2, 2))
     rented = it.rent_pods(4, 3)
     assert len(rented.pods) == len(it.api.account.billed()) == 3
     assert "1 nodes were tried" in rented.missing[0]
@@ -88,7 +88,7 @@ def test_three_of_four_are_kept_where_three_are_enough_and_it_is_said_why(renter
 def test_where_too_few_come_those_that_were_rented_are_given_back_with_all_reasons(
     renter: Renters,
 ) -> None:
-    it = renter(Behaviour(creation_failures=1), nodes(2, 2, 2, 2))
+    it = renter(Behaviour(creation_failures=1, vanish_s=3600), nodes(2, 2, 2, 2))
     with pytest.raises(OperationFailed) as error:
         it.rent_pods(4, 4)
     told = str(error.value)
@@ -169,6 +169,7 @@ def wrong_of(case: Case, make: Renters) -> list[str]:
     it = make(
         case.behaviour,
         nodes(2, 2, 2, 2, 2.5, 3),
+        SHORT_LIUM_TIMING,
         lium_ttl="1h",
         wf_max_usd_per_hour=CEILING,
         lium_up_timeout_secs=2,

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def other(client: Client, make_sshd: Callable[..., Sshd]) -> Iterator[Client]:
+    """A client of a server of its own, for tests that change the server."""
+    server = make_sshd()
+    yield client.of(server)
+    server.stop()
+
+
+@pytest.fixture
 def log_in(
     client: Client, make_sshd: Callable[..., Sshd], tmp_path: Path
 ) -> Iterator[Callable[..., LoggedIn]]:
@@ -22,7 +30,7 @@ def log_in(
 
     def make(**words: Any) -> LoggedIn:
         login = Login(tmp_path / f"host{len(made)}", make_sshd, **words)
-        behind = type(client)(login.server, client._make, client.project)
+        behind = client.of(login.server)
         made.append(LoggedIn(behind, tmp_path / f"pod{len(made)}", login))
         return made[-1]
 

@@ -41,7 +41,7 @@ def far(client: Client, network: PodNetwork, tmp_path: Path) -> Iterator[Client]
     """A client of an SSH server in that network."""
     (tmp_path / "far").mkdir()
     server = NetworkSshd(tmp_path / "far", network)
-    yield type(client)(server, client._make, client.project)
+    yield client.of(server)
     server.stop()
 
 

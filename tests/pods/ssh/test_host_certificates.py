@@ -25,7 +25,7 @@ class Certified:
         self.server = server
         self.authority = " ".join(authority.with_suffix(".pub").read_text().split()[:2])
         self.known_hosts = folder / "authorities"
-        self._client = type(client)(server, client._make, client.project)
+        self._client = client.of(server)
 
     def trust(self, *lines: str) -> dict[str, str]:
         """How the client trusts the host when known_hosts is `lines`."""

@@ -6,13 +6,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc import launch
-from tests.support.agent_pod import made_ready
+from pytest_wf.pods.rpc.client import AgentClient
+from tests.support.agent_pod import config_values, made_ready
 from tests.support.logins import SHELLS, LoggedIn
 
 if TYPE_CHECKING:
@@ -100,6 +101,18 @@ def test_control_files_are_open_to_this_user_and_to_no_one_elses_writing(
     assert [path for path in made if not path.stat().st_mode & 0o400] == []
 
 
+def test_a_login_that_ignores_the_end_of_processes_hides_no_failure(
+    log_in: Callable[..., LoggedIn],
+) -> None:
+    logged_in = log_in(start_up="trap '' CHLD\n")
+    values = {
+        **config_values(logged_in.pod / "outputs", logged_in.pod),
+        "REMOTE_PYTHON_BIN": "false",
+    }
+    with pytest.raises(OperationFailed, match="missing on the pod: false"):
+        made_ready(AgentClient(logged_in.connection, values)).request("bootstrap")
+
+
 MODULES = ("hashlib", "os", "json", "sitecustomize", "usercustomize", "pytest_wf")
 
 
@@ -112,10 +125,13 @@ def test_modules_in_the_home_directory_do_not_stop_the_agent(
     assert logged_in.agent().request("state")["state"] == "INIT"
 
 
+#: What logins say that then wait for ever; the others end by themselves.
+SILENT = ("Press enter", "typing")
 REFUSED = {
     "exits": ("exit 3\n", "exit status 3"),
     "asks a question": ("echo 'Press enter'; read answer\n", "Press enter"),
-    "becomes another shell": ("echo loading; exec cat\n", "loading"),
+    "stops at an error": ("echo loading\nset -e\nfalse\n", "loading"),
+    "becomes another shell": ("echo typing; exec cat\n", "typing"),
     "becomes tmux": ("exec tmux\n", "terminal"),
     "has no python": ("PATH=/nowhere\n", "python3"),
     "prints without end": ("yes welcome\n", "without end .*welcome"),
@@ -127,7 +143,15 @@ REFUSED = {
 def test_a_login_that_starts_no_agent_is_refused_in_its_own_words(
     log_in: Callable[..., LoggedIn], monkeypatch: pytest.MonkeyPatch, start_up: str, words: str
 ) -> None:
-    monkeypatch.setattr(launch, "_SILENCE_S", 2.0)
+    if words in SILENT:
+        wait = launch.LaunchedStream._next
+
+        def wait_for_words(stream: Any, printed: bytes, end: float) -> bytes:
+            # the silence is short once it has said something
+            stream._silence_s = 0.5 if printed else 60.0
+            return wait(stream, printed, end)
+
+        monkeypatch.setattr(launch.LaunchedStream, "_next", wait_for_words)
     with pytest.raises(OperationFailed, match=words):
         raise log_in(start_up=start_up).refusal()
 
@@ -152,13 +176,11 @@ def test_a_host_that_forbids_commands_is_refused_in_its_own_words(
     client: Client,
     make_sshd: Callable[..., Sshd],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     command: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr(launch, "_SILENCE_S", 2.0)
     server = make_sshd(f"ForceCommand {command}")
-    logged_in = LoggedIn(type(client)(server, client._make, client.project), tmp_path / "pod")
+    logged_in = LoggedIn(client.of(server), tmp_path / "pod")
     refusal = logged_in.refusal()
     assert re.search(words, refusal.message)
     assert refusal.message.isprintable()

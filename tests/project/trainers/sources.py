@@ -184,6 +184,12 @@ SOURCES = {
         '-m scripts.train --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
         ("|", "|--lr=0.05"),
     ),
+    "a folder with the name of a library": Source(
+        "argparse",
+        {"argparse/train.py": ARGPARSE},
+        'argparse/train.py --work-dir="$TRAIN_OUT_DIR" --seed="$SEED"',
+        ("|", "|--lr=0.05"),
+    ),
     "a script that finds its package": Source(
         "argparse",
         {
@@ -231,5 +237,76 @@ SOURCES = {
         "main.py",
         ("|", "|--lr=0.5"),
         notes=('cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/main.py', "No argument for the seed"),
+    ),
+    "click's commands": Source(
+        "argparse",
+        {
+            "cli.py": "from click import group, option\n@group()\n@option('--seed', default=1)\n"
+            "def cli(seed): ...\n@cli.command()\n@option('--out-dir')\n"
+            "def train(out_dir): loss.backward()\n@cli.command()\n"
+            "@option('--checkpoint', required=True)\ndef evaluate(checkpoint): ...\n"
+        },
+        'cli.py --seed="$SEED" train --out-dir="$TRAIN_OUT_DIR"',
+        ("|", "|"),
+    ),
+    "fire's functions": Source(
+        "argparse",
+        {
+            "train.py": "from fire import Fire as run\ndef fit(out='x', lr=0.1): loss.backward()\n"
+            "def test(data): ...\nrun({'train': fit, 'test': test})\n"
+        },
+        'train.py train --out="$TRAIN_OUT_DIR"',
+        ("|", "|--lr=0.05"),
+    ),
+    "fire's methods": Source(
+        "argparse",
+        {
+            "train.py": "import fire\nclass Model:\n    def train(self, out='x'): loss.backward()\n"
+            "fire.Fire(Model)\n"
+        },
+        'train.py train --out="$TRAIN_OUT_DIR"',
+        ("|",),
+    ),
+    "fire's module": Source(
+        "argparse",
+        {"train.py": "import fire\ndef train(out='x'): loss.backward()\nfire.Fire()\n"},
+        'train.py train --out="$TRAIN_OUT_DIR"',
+        ("|",),
+    ),
+    "jsonargparse": Source(
+        "argparse",
+        {
+            "train.py": "from jsonargparse import auto_cli\n"
+            "def main(out='x', seed=1): loss.backward()\nauto_cli(main)\n"
+        },
+        'train.py --out="$TRAIN_OUT_DIR" --seed="$SEED"',
+        ("|", "|"),
+    ),
+    "hydra under another name": Source(
+        "hydra",
+        {"train.py": "from hydra import main as run\n@run()\ndef main(cfg): loss.backward()\n"},
+        'train.py hydra.run.dir="$TRAIN_OUT_DIR"',
+        ("|",),
+    ),
+    "a config with a fixed name": Source(
+        "keyvalue",
+        {
+            "train.py": "from omegaconf import OmegaConf as om\n"
+            "cfg = om.merge(om.load('config.yaml'), om.from_cli())\nloss.backward()\n",
+            "config.yaml": "lr: 0.1\nseed: 1\nout_dir: out\n",
+        },
+        'train.py out_dir="$TRAIN_OUT_DIR" seed="$SEED"',
+        ("|", "|lr=0.05"),
+    ),
+    "parts of configs": Source(
+        "argparse",
+        {
+            "train.py": "import argparse\np = argparse.ArgumentParser()\n"
+            "p.add_argument('config')\np.add_argument('--work-dir')\nloss.backward()\n",
+            "configs/_base_/model.py": "",
+            "configs/small.py": "",
+        },
+        'train.py "$CONFIG" --work-dir="$TRAIN_OUT_DIR"',
+        ("configs/small.py|",),
     ),
 }

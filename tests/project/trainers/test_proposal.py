@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_wf.errors import InputError
-from pytest_wf.project.project import Options, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options
 from pytest_wf.project.scaffold import proposed, scaffold
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.project.trainers.finder import propose

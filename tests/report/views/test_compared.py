@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_wf.config.ranking import parse
 from pytest_wf.report.build import build
 from pytest_wf.report.model import PageRow
 from pytest_wf.report.views import compared
@@ -35,6 +36,18 @@ def test_a_loss_that_fell_is_good_and_one_that_rose_is_bad() -> None:
         ("a", ("2", "1.5"), "-0.5 (-25.0%)", "good"),
         ("b", ("2", "2.5"), "+0.5 (+25.0%)", "bad"),
     ]
+
+
+def test_the_rule_that_rows_are_ranked_by_decides_where_it_can() -> None:
+    rows = [
+        PageRow("a", n, 0, state="success", metrics={"val_loss": 1.0}, measures={"max(acc)": acc})
+        for n, acc in enumerate((0.5, 0.75))
+    ]
+    found = compared.compared(rows, ["A", "B"], parse("max(acc)"))
+    assert found is not None and found.metric == "max(acc)"
+    assert (found.runs[0].change, found.runs[0].judged) == ("+0.25 (+50.0%)", "good")
+    found = compared.compared(rows, ["A", "B"], parse("min(other_loss)"))
+    assert found is not None and found.metric == "val_loss"
 
 
 def test_what_may_rise_or_fall_is_not_judged() -> None:

@@ -73,6 +73,25 @@ def test_a_baseline_that_cannot_be_read_is_none(flow_against: Callable[..., Any]
     assert best_of(flow).differences == ()
 
 
+def test_rows_that_differ_only_by_their_seed_are_known(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    flow = new_flow().start([new_row("a", 0), new_row("b", 1)])
+    flow.sweep({"a": "gpt2.py,1,lr=1", "b": "gpt2.py,2,lr=1"}).end()
+    assert shown(flow).has_seeds
+    flow = new_flow().start([new_row("a", 0), new_row("b", 1)])
+    flow.sweep({"a": "gpt2.py,1,lr=1", "b": "gpt2.py,2,lr=2"}).end()
+    assert not shown(flow).has_seeds
+
+
+def test_a_seed_among_the_overrides_is_a_seed(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    flow = new_flow().start([new_row("a", 0), new_row("b", 1)])
+    flow.sweep({"a": "gpt2.py,1,lr=1 data.seed=1", "b": "gpt2.py,1,lr=1 data.seed=2"}).end()
+    assert shown(flow).has_seeds
+
+
 def test_why_no_row_is_best_is_said_where_rows_are_ok(
     new_flow: Callable[..., Any], new_row: Callable[..., Any]
 ) -> None:

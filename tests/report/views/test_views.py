@@ -55,3 +55,16 @@ def test_of_several_flows_each_has_its_own_part(new_flow: Callable[..., Any]) ->
     html = write_report([flow.folder for flow in flows], flows[0].page).read_text()
     assert 'id="timeline-A"' in html and 'id="timeline-B"' in html
     assert '<a href="#timeline-A">Phases</a>' in html
+
+
+def test_a_failed_row_shows_what_to_do(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any]
+) -> None:
+    row = new_row("r1", 0, state="failed", failure_class="disk_full")
+    flow = new_flow().start([row])
+    flow.sweep({"r1": "gpt2.py,1,"}).end()
+    html = write_report([flow.folder], flow.page).read_text()
+    assert (
+        "To do: Make room: <code>wf prune</code> lists old runs (<code>wf explain disk_full</code>)"
+        in html
+    )

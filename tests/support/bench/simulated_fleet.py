@@ -30,7 +30,8 @@ from pytest_wf.flow.operations.sweep import Shard, Sweep
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import Connection, Target
 from pytest_wf.pods.local import LocalProvider
-from pytest_wf.project.project import Options, Project, load_project
+from pytest_wf.project.load import load_project
+from pytest_wf.project.project import Options, Project
 from pytest_wf.testing import write_project
 from pytest_wf.wire import assignment, fsm, operations
 from pytest_wf.wire.assignment import CEDED, FROZEN, GIVEN, Member, Owner, ShardView
@@ -66,6 +67,7 @@ class World:
         self.cpu_s = 0.0
         self.requests: Counter[str] = Counter()
         self.sent = self.received = 0
+        self._lock = threading.Lock()
 
     def now(self) -> float:
         """The simulated time, in seconds."""
@@ -73,7 +75,11 @@ class World:
 
     def answer(self, pod: str, request: str) -> str:
         """A pod's answer to a request, both as JSON."""
-        began = time.process_time()
+        with self._lock:  # pods are asked at once
+            return self._answer(pod, request)
+
+    def _answer(self, pod: str, request: str) -> str:
+        began = time.thread_time()
         asked = json.loads(request)
         if asked["op"] == operations.CAMPAIGN and asked["args"].get("wait_s"):
             self.ticks += 1
@@ -83,7 +89,7 @@ class World:
         self.requests[asked["op"]] += 1
         self.sent += len(request)
         self.received += len(answer)
-        self.cpu_s += time.process_time() - began
+        self.cpu_s += time.thread_time() - began
         return answer
 
 
@@ -298,7 +304,7 @@ def simulate(folder: Path, pods: int, rows: int) -> dict[str, float]:
             for name, session in sessions.items():
                 sweep.start(session, {}, shard=Shard(CAMPAIGN, name, owners, list(sessions)))
             for session in sessions.values():
-                sweep.launch_shard(session, {})
+                sweep.launch_shard(session, {}, None, project.members)
         took["threads"] = threading.active_count()
         with measured("settle"):
             moves = _settle(world, project, sessions, owners)

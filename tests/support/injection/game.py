@@ -19,12 +19,12 @@ from tests.support.flow_project import FlowRun, Project
 from tests.support.injection import processes
 from tests.support.injection.events import Events
 from tests.support.injection.journal import Journal
-from tests.support.injection.link import Link
 from tests.support.injection.oracle import Oracle
 from tests.support.injection.schedule import PATIENCE_S, ROWS, Fault, Leg, Schedule
 from tests.support.injection.user import RESUME, User
 from tests.support.machine import SshMachine
 from tests.support.sshd import Sshd
+from tests.support.wire import Wire
 
 _CSV = (
     "one,default.py,1,steps=3,",
@@ -75,7 +75,7 @@ class Game:
         self.user.retrains = self.oracle.ask_again
         self._events = Events(self.project, journal)
         self._sshd: Sshd | None = None
-        self._link: Link | None = None
+        self._wire: Wire | None = None
         self._rows = list(ROWS)
         self._edits = 0
 
@@ -239,26 +239,27 @@ class Game:
         self._wf("sweep-stop")
 
     def _full_disk(self, run: FlowRun, fault: Fault) -> None:
-        _fill(self._base / "disk" / "ballast", fault.lasts_s)
+        _fill(self._base / "disk" / "ballast", run, fault.lasts_s)
 
     def _full_local_disk(self, run: FlowRun, fault: Fault) -> None:
-        _fill(self.project.root / "reports" / "ballast", fault.lasts_s)
+        _fill(self.project.root / "reports" / "ballast", run, fault.lasts_s)
 
     def _cut(self, run: FlowRun, fault: Fault) -> None:
-        assert self._link is not None
-        self._link.cut()
+        assert self._wire is not None
+        self._wire.cut(is_reset=True)
 
     def _silence(self, run: FlowRun, fault: Fault) -> None:
-        self._silent(fault, True, False)
+        self._silent(fault)
 
     def _half_silence(self, run: FlowRun, fault: Fault) -> None:
-        self._silent(fault, fault.delay_s < 0.02)
+        up = fault.delay_s < 0.02
+        self._silent(fault, up=up, down=not up)
 
-    def _silent(self, fault: Fault, *directions: bool) -> None:
-        assert self._link is not None
-        self._link.silence(*directions)
+    def _silent(self, fault: Fault, *, up: bool = True, down: bool = True) -> None:
+        assert self._wire is not None
+        self._wire.silence(up=up, down=down)
         time.sleep(fault.lasts_s)
-        self._link.mend()
+        self._wire.mend()
 
     def _restart_sshd(self, run: FlowRun, fault: Fault) -> None:
         assert self._sshd is not None
@@ -292,8 +293,8 @@ class Game:
         for run in self.user.flows:
             if run.process.poll() is None:
                 run.kill()
-        if self._link is not None:
-            self._link.close()
+        if self._wire is not None:
+            self._wire.close()
         if self._sshd is not None:
             self._sshd.cut_sessions()
             self._sshd.stop()
@@ -305,11 +306,11 @@ class Game:
         (self._base / "sshd").mkdir()
         kind = SshMachine if self._schedule.transport == "machine" else Sshd
         self._sshd = kind(self._base / "sshd")
-        self._link = Link(self._sshd.port)
+        self._wire = Wire(self._sshd.port)
         known = self._base / "known_hosts"
-        known.write_text(f"[127.0.0.1]:{self._link.port} {self._sshd.host_key}\n")
+        known.write_text(f"[127.0.0.1]:{self._wire.port} {self._sshd.host_key}\n")
         return {
-            "OPS_DEFAULT_HOST": f"{self._sshd.user}@127.0.0.1:{self._link.port}",
+            "OPS_DEFAULT_HOST": f"{self._sshd.user}@127.0.0.1:{self._wire.port}",
             "SSH_IDENTITY_FILE": str(self._sshd.identity_file),
             "SSH_KNOWN_HOSTS": str(known),
             "OPS_REMOTE_REPO": str(self._base / "pod" / "repo"),
@@ -330,14 +331,16 @@ def _small_disk(folder: Path) -> Iterator[None]:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def _fill(ballast: Path, lasts_s: float) -> None:
-    """Fill the small disk of `ballast` for a time."""
+def _fill(ballast: Path, run: FlowRun, lasts_s: float) -> None:
+    """Fill the small disk of `ballast` for a time, or until the flow has ended."""
     if not ballast.parent.is_mount():
         return
     with suppress(OSError), ballast.open("wb", buffering=0) as f:
         while True:
             f.write(bytes(1 << 16))
-    time.sleep(lasts_s)
+    end = time.monotonic() + lasts_s
+    while run.process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
     ballast.unlink()
 
 

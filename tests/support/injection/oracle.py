@@ -16,7 +16,7 @@ from tests.support.injection.user import User
 
 _TRACES = ("Traceback (most recent call last)", "INTERNALERROR")
 #: How long what ends by itself may take for that.
-_STRAY_S = 15.0
+_STRAY_S = 60.0
 
 
 class Oracle:

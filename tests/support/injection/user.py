@@ -10,7 +10,7 @@ from tests.support.flow_project import FlowRun, Project
 
 FLAGS = ("--wf-wait=true", "--wf-fetch=all")
 RESUME = ("--wf-sweep=resume",)
-_CAMPAIGN = re.compile(r"`(--wf-sweep=resume --wf-campaign=\S+)`")
+_CAMPAIGN = re.compile(r"`(pytest [^`]*--wf-campaign=[^`]+)`")
 _RETRAIN = re.compile(r'Set SWEEP_RETRAIN="([^"]+)"')
 
 
@@ -21,7 +21,7 @@ def next_command(output: str) -> list[str] | None:
     """
     campaign = _CAMPAIGN.search(output)
     if campaign:
-        return ["pytest", *campaign.group(1).split()]
+        return shlex.split(campaign.group(1))
     reset = re.search(r"`(wf fsm-reset \w+)`", output)
     found = reset or re.search(r"^next: (.+)$", output, re.MULTILINE)
     return shlex.split(found.group(1)) if found else None

@@ -22,6 +22,8 @@ class GrowingFile:
         #: The bytes just before `_offset`.
         self._mark = b""
         self._is_begun = False
+        #: How often it was read from its start.
+        self.readings = 0
 
     def lines(self) -> List[bytes]:
         """The whole lines that were appended since the last call, of at most `PIECE_BYTES`."""
@@ -32,6 +34,7 @@ class GrowingFile:
             # if a longer file was written anew from its start, reading goes on
             if not self._is_begun or self._marked(fd) != self._mark:
                 self._is_begun = True
+                self.readings += 1
                 self._offset, self._torn = self._skipped(fd, os.fstat(fd).st_size), b""
                 self._mark = self._marked(fd)
             piece = os.pread(fd, PIECE_BYTES, self._offset)

@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple
+from itertools import islice
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from pytest_wf.agent.run.metrics.growing_file import GrowingFile
 from pytest_wf.agent.run.metrics.numbers import number
@@ -17,7 +18,11 @@ _BARE = re.compile(
     r"(?<=[:,\[\s])[-+]?(?:nan|inf|1\.#|none|null|undefined)[^\s,\]}]*(?=\s*[,\]}])",
     re.IGNORECASE,
 )
+#: What may be around an object: marks of encodings and records, a hole of a broken disk, a comma.
+_AROUND = "\ufeff\x1e\0, \t\r"
 _NO_VALUE = ("none", "null", "undefined")
+#: The most JSON values in one line.
+_MAX_VALUES = 1000
 #: How deeply numbers may be nested in objects of a report.
 _MAX_DEPTH = 4
 
@@ -31,6 +36,9 @@ class JsonLines(MetricReader):
         self._file: Optional[GrowingFile] = None
         #: The name under which reports give their step: the first, in the order, of those seen.
         self._step: Optional[str] = None
+        #: The greatest step that was read, and that step when the file was last begun anew.
+        self._greatest = self._repeated = -1
+        self._readings = 0
 
     def found(self) -> Sequence[Found]:
         """The file's values."""
@@ -53,10 +61,14 @@ class JsonLines(MetricReader):
 
     def _take(self, lines: Iterable[bytes]) -> None:
         for line in lines:
-            report = _parsed(line)
-            if isinstance(report, dict):
-                report = dict(_flat(report))
-                self.values.take(self._step_of(report), report)
+            if self._opened().readings != self._readings:
+                self._readings, self._repeated = self._opened().readings, self._greatest
+            for found in _objects(line):
+                report = dict(_flat(found))
+                step = self._step_of(report)
+                is_repeated = step is not None and step <= self._repeated
+                self.values.take(step, report, is_repeated)
+                self._greatest = max(self._greatest, -1 if step is None else step)
 
     def _step_of(self, report: Dict[str, Any]) -> Optional[int]:
         """The step of a report; if others give a step and this one an epoch, that of the last."""
@@ -77,18 +89,33 @@ def _flat(report: Dict[str, Any], before: str = "", depth: int = 0) -> Iterator[
             yield from _flat(value, before + name + "/", depth + 1)
 
 
-def _parsed(line: bytes) -> Any:
-    """The JSON value in a line; None if there is none. NaN may have any spelling."""
-    text = line.decode("utf-8", "replace").lstrip("\ufeff")
+def _objects(line: bytes) -> List[Dict[str, Any]]:
+    """The JSON objects in a line. NaN may have any spelling."""
+    text = line.decode("utf-8", "replace").strip(_AROUND)
     try:
         # not the strict reader: a NaN is what a diverged run writes
-        return json.loads(text)
+        found = [json.loads(text)] if text else []
     except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(_BARE.sub(_spelled, text))
-    except (ValueError, RecursionError):
-        return None
+        found = list(islice(_decoded(_BARE.sub(_spelled, text)), _MAX_VALUES))
+    return [
+        one
+        for value in found
+        for one in (value if isinstance(value, list) else [value])
+        if isinstance(one, dict)
+    ]
+
+
+def _decoded(text: str) -> Iterator[Any]:
+    """The JSON values of a text, up to what is not one."""
+    decoder, place = json.JSONDecoder(), 0
+    while place < len(text):
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return
+        yield value
+        while text[place : place + 1] and text[place] in _AROUND:
+            place += 1
 
 
 def _spelled(found: "re.Match[str]") -> str:

@@ -27,7 +27,7 @@ RATE = _COUNTED + r"/(?:s|sec|min|h)(?:/gpu)?"
 UNIT = (
     r"(?:%|[mnuµμ]?s|secs?|seconds?|mins?|minutes?|hrs?|hours?|h|" + RATE + r"|"
     r"(?:[mu]?s|sec|min)/" + _COUNTED + r"|[kKMGT]i?B(?:/s)?|[kKMGT]bps|[kMG]Hz|"
-    r"[kMGTP]FLOP(?:S|s|/s)|W|°C)"
+    r"[kMGTP]FLOP(?:S|s|/s)|W|°C|dB|nats?|bits?)"
 )
 _SUFFIX = re.compile(r"(?:%s|([kKMG])(?:%s)?)?" % (UNIT, RATE))
 _SUFFIX_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ%/°µμ"

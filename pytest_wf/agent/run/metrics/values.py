@@ -69,8 +69,10 @@ class MetricValues:
         self.mask: Callable[[str], str] = str
         self._metrics: Dict[str, Metric] = {}
 
-    def take(self, step: Optional[int], values: Mapping[str, Any]) -> None:
-        """Take one report.
+    def take(
+        self, step: Optional[int], values: Mapping[str, Any], is_repeated: bool = False
+    ) -> None:
+        """Take one report. One that is read again is not counted again.
 
         A value that is not a number is left out, unless its metric had a number. In that case, and
         if it is None, it counts as NaN: an older value is not how the run ended.
@@ -92,13 +94,14 @@ class MetricValues:
                 metric = self._metrics[name] = Metric()
             taken[name] = value
             metric.last, metric.step = value, step
-            metric.reports += 1
+            is_new = not (is_repeated and metric.reports)
+            metric.reports += is_new
             if value < metric.least:
                 metric.least, metric.least_step = value, step
             if value > metric.greatest:
                 metric.greatest, metric.greatest_step = value, step
             if value - value != 0:
-                metric.odd += 1
+                metric.odd += is_new or not metric.odd
             elif name in TOTAL_STEPS_NAMES and 0 < value < _MOST_STEPS:
                 self.total_steps = int(value)
         if self.on_report is not None:

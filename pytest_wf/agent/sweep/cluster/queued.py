@@ -18,10 +18,9 @@ from pytest_wf.agent.control import (
 )
 from pytest_wf.agent.control.frozen_campaign import QUEUE, Campaign
 from pytest_wf.agent.run import dead_attempt, exit_status
-from pytest_wf.agent.run.child_process import remove
 from pytest_wf.agent.run.executor import QueueExecutor, Word, executor_of
 from pytest_wf.agent.run.run_dir import RowDir, Unreadable
-from pytest_wf.wire.files import write_atomic, write_json
+from pytest_wf.wire.files import remove_file, write_atomic, write_json
 from pytest_wf.wire.ownership import make_folder
 from pytest_wf.wire.rows import SCHEMA
 from pytest_wf.wire.states import PENDING, STOPPED, SUCCESS, UNKNOWN
@@ -68,7 +67,7 @@ def submit(campaign: Campaign, queue: QueueExecutor) -> None:
     rows = launches.newest(campaign).rows(shard.rows(campaign))
     with locks.locked(_lock_path(campaign)):
         write_json(_record(campaign), body, 0o600)
-        remove(os.path.join(campaign.folder, HALTED))
+        remove_file(os.path.join(campaign.folder, HALTED))
         _judged.pop(campaign.folder, None)
         queue.submit(campaign, [row for row in rows if _has_not_ended(RowDir(campaign, row))])
 

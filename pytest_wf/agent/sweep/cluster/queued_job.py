@@ -30,6 +30,8 @@ from pytest_wf.wire.process import boot_id
 from pytest_wf.wire.states import STOPPED, SUCCESS
 
 _SIGTERM_STATUS = 128 + signal.SIGTERM
+#: Seconds until a SIGTERM of the queue that the trainer has had has come here too.
+_SIGTERM_S = 2.0
 
 
 def job_main(words: List[str], _stdin: BinaryIO) -> int:
@@ -56,9 +58,14 @@ class QueuedAttempt(Attempt):
         signal.signal(signal.SIGUSR1, self._on_usr1)
         super().run()
 
-    @property
-    def was_ended_from_outside(self) -> bool:
-        """Whether the queue ended it, for a reason that the queue alone knows."""
+    def was_ended_from_outside(self, exit_code: Optional[int]) -> bool:
+        """Whether the queue ended it, for a reason that the queue alone knows.
+
+        The queue sends SIGTERM to all processes of a job. A trainer that ends by SIGTERM alone was
+        not ended by the queue: srun sends it to the other machines if one of them fails.
+        """
+        if exit_code == _SIGTERM_STATUS:
+            self._has_sigterm.wait(_SIGTERM_S)
         return self._has_sigterm.is_set() and not self.is_time_up
 
     def _on_usr1(self, _number: int, _frame: Optional[FrameType]) -> None:
@@ -201,7 +208,7 @@ class QueuedJob:
         if result["state"] == STOPPED:
             here.end(result)
             return
-        if attempt.was_ended_from_outside or result.get("exit_code") == _SIGTERM_STATUS:
+        if attempt.was_ended_from_outside(result.get("exit_code")):
             return
         if retry.should_retry(self._campaign.settings, result, here.tries(number), here.retries):
             try:

@@ -5,7 +5,6 @@ from typing import Any, Callable, Dict, Optional
 
 from pytest_wf.agent.control import clock
 from pytest_wf.agent.run import dead_attempt
-from pytest_wf.agent.run.attempt import spec_of
 from pytest_wf.agent.run.executor import Executor, Handle, Job, Share
 from pytest_wf.agent.run.run_dir import RowDir
 from pytest_wf.agent.run.trainer_command import Command
@@ -31,6 +30,8 @@ def begin(
     token = os.urandom(8).hex()
 
     def spec(share: Share) -> bytes:
+        from pytest_wf.agent.run.attempt import spec_of  # heavy for a server, which begins none
+
         prepare(share)
         return spec_of(here, number, share, secrets, token)
 

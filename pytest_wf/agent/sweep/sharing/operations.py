@@ -93,8 +93,8 @@ def _campaign(session: Session, args: Args) -> Campaign:
             "campaign-changed",
             "the pod's latest campaign is %s, and not %.200s"
             % (found.campaign_id, args.get("campaign_id")),
-            "Continue that one with `--wf-sweep=resume`, or start a new one with "
-            "`--wf-sweep=start`.",
+            "Continue that one with `--wf-sweep=resume --wf-campaign=%s`, or start a new one with "
+            "`--wf-sweep=start`." % found.campaign_id,
             {"campaign_id": found.campaign_id},
         )
     if not found.member:

@@ -111,6 +111,24 @@ def test_a_byte_order_mark_does_not_hide_the_first_report(tmp_path: Path) -> Non
     assert reader.values.summary() == {"step": 1, "loss": 3}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"step": 1, "loss": 0.5}{"step": 2, "loss": 0.25}\n',
+        '[{"step": 1, "loss": nan}, {"step": 2, "loss": 0.25}]\n',
+        '{"step": 1, "loss": 0.5},\n{"step": 2, "loss": 0.25},\n',
+        '\x1e{"step": 1, "loss": 0.5}\n\0\0\0{"step": 2, "loss": 0.25}\n',
+        '{"step": 1, "loss": 1}\n{"step": 2, "loss": 0.25}{"step": 3, "lo{"step": 4, "loss": 9}\n',
+    ],
+)
+def test_each_whole_object_of_a_line_is_a_report(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(text)
+    reader = JsonLines(Run(str(tmp_path)))
+    reader.finish()
+    assert reader.values.points == 2
+    assert reader.values.summary() == {"step": 2, "loss": 0.25}
+
+
 @pytest.mark.parametrize("total", ["-5", "0", "1e300"])
 def test_a_total_that_no_run_has_is_not_told_as_the_number_of_steps(
     tmp_path: Path, total: str
@@ -144,3 +162,18 @@ def test_a_report_says_its_step_in_its_trainer_s_way(
     reader = JsonLines(Run(str(tmp_path)))
     reader.finish()
     assert (reader.values.step, reader.values.summary()["loss"]) == (step, 1)
+
+
+def test_a_report_that_is_read_again_as_its_file_was_written_anew_is_counted_once(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "metrics.jsonl"
+    reader = JsonLines(Run(str(tmp_path)))
+    one, two, three = (f'{{"step": {n}, "loss": {v}}}\n' for n, v in enumerate(("NaN", 2, 1)))
+    for content in (one + two, one, one + two + three):
+        file.write_text(content)
+        reader.update()
+    assert reader.values.oddities() == ["loss: 1, not finite in 1 of 3 reports"]
+    file.write_text('{"step": 1, "norm": NaN}\n')
+    reader.finish()
+    assert "norm: nan, not finite in 1 of 1 reports" in reader.values.oddities()

@@ -77,7 +77,17 @@ def test_a_line_without_a_measurement_is_no_report(line: str) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        *("v_num=3", "pid=12", "rank 0", "[Rank 0]", "port 80", "localhost:8080", "v1.2.3"),
+        *(
+            "eta: 12s",
+            "May 1",
+            "v_num=3",
+            "pid=12",
+            "rank 0",
+            "[Rank 0]",
+            "port 80",
+            "localhost:8080",
+            "v1.2.3",
+        ),
         *("train.py:88", "(trainer:732)", "saved 3 files", "55% MFU", "1.2M tok/s", "part 3/10"),
         *("shape=(3, 224, 224)", "improved from 0.5", "2026-11-28 10:00:00,123"),
         "number of nan values: 3 of 4",

@@ -67,7 +67,8 @@ def test_a_line_without_a_metric_is_no_report(line: str) -> None:
         *("12 million", "1.2 billion tokens", "12 Mio", "1.2 e-5", "3 E5", "1 \u00bd"),
         *("3 ktok/s", "3 Mtok/s", "3 k/s", "45 of 50", "45 out of 50"),
         *("3 hours 12 minutes", "12 min 3 s", "1 h and 30 min", "1h 30m", "1m 30s"),
-        *("1 day, 3:04:05", "2 days 01:02:03"),
+        *("1 day, 3:04:05", "2 days 01:02:03", "1.2 -> 1.1", "1.2 --> 1.1", "1.2 \u2192 1.1"),
+        *("12.3 / 80.0 GB", "12.3 * 2 ms"),
     ],
 )
 def test_a_value_that_is_no_whole_number_is_not_taken_in_part(value: str) -> None:
@@ -76,9 +77,21 @@ def test_a_value_that_is_no_whole_number_is_not_taken_in_part(value: str) -> Non
 
 
 def test_a_name_that_a_line_has_twice_is_not_taken_where_its_values_differ() -> None:
-    line = "step 7: train: loss 1.2, acc 0.4, lr 1 | val: loss 1.4, acc 0.3, lr 1"
+    line = "step 7: old: loss 1.2, acc 0.4, lr 1 | new: loss 1.4, acc 0.3, lr 1"
     assert reader_of(line).values.summary() == {"step": 7, "lr": 1}
-    assert reader_of("step 7: train: loss 1.2 | val: loss 1.4").values.progress() is None
+    assert reader_of("step 7: loss 1.2 | val: loss 1.4").values.progress() is None
+    assert reader_of("step 7: val a: loss 1.2 | val b: loss 1.4").values.progress() is None
+
+
+def test_a_name_that_a_line_has_for_several_parts_of_the_data_is_a_metric_of_each() -> None:
+    summary = reader_of("step 7: train: loss 1.2, lr 1 | val: loss 1.4, lr 2").values.summary()
+    assert summary == {
+        "step": 7,
+        "train/loss": 1.2,
+        "train/lr": 1,
+        "val/loss": 1.4,
+        "val/lr": 2,
+    }
 
 
 @pytest.mark.parametrize("name", ["accum", "accumulation", "accelerator"])
@@ -176,6 +189,7 @@ def test_a_line_that_says_a_step_and_nothing_else_gives_it_to_the_lines_behind()
 
 
 def test_steps_of_the_whole_run_stay_as_they_are() -> None:
+    assert steps_of("step 19/40, global step 425: loss 2.5") == [425]
     assert steps_of("epoch 1 step 90: loss 2", "epoch 2 step 110: loss 2") == [90, 110]
     bars = [f"25%|##  | {at}/200 [00:01<00:04, 7.9it/s, loss=2.5]" for at in (50, 50, 100, 100)]
     bars[1] += "epoch 0: {'eval_loss': 2.6}"
@@ -187,12 +201,17 @@ def test_a_report_without_a_step_has_that_of_the_report_before() -> None:
     assert steps_of("step 3: loss 2.5", "val loss 2.6", "epoch 1: val acc 0.5") == [3, 3, 3]
 
 
-def test_a_validation_does_not_set_the_step() -> None:
-    assert steps_of("[30/40] loss 2.5", "Test: [1/10] loss 2.6") == [30, 30]
+@pytest.mark.parametrize(
+    "line", ["Test: [1/10] loss 2.6", "val step 1/10: loss 2.6", "[Val] Epoch 0 [1/10] loss 2.6"]
+)
+def test_a_validation_does_not_set_the_step(line: str) -> None:
+    assert steps_of("[30/40] loss 2.5", line) == [30, 30]
 
 
 def test_where_no_line_has_a_step_the_epoch_counts_else_the_reports() -> None:
     assert steps_of("epoch 2: loss 2.5", "epoch 3/4: loss 2.4") == [2, 3]
+    block = ("Epoch {}/4", "train loss: 2.5", "val loss: 2.6")
+    assert steps_of(*(line.format(at) for at in (1, 2) for line in block)) == [1, 1, 2, 2]
     assert steps_of("{'loss': 2.5, 'epoch': 0.5}", "{'loss': 2.4, 'epoch': 1.0}") == [1, 2]
 
 

@@ -59,6 +59,11 @@ RICH = """\
 │         test_loss         │    0.05123456             │
 └───────────────────────────┴───────────────────────────┘
 """
+REST = """\
+      Iter       Train Loss   Remaining Time
+         1           1.1234            1.23m
+         2           1.0234           58.12s
+"""
 TABS = "Step\tTraining Loss\tValidation Loss\n500\t0.5123\t0.4123\n"
 
 
@@ -117,6 +122,10 @@ def reports_of(text: str) -> list[tuple[int | None, dict[str, Any]]]:
             ],
         ),
         (RICH, [(1, {"test_acc": 0.9876000285148621, "test_loss": 0.05123456})]),
+        (
+            REST,
+            [(1, {"Train_Loss": 1.1234}), (2, {"Train_Loss": 1.0234, "Remaining_Time": 58.12})],
+        ),
         (TABS, [(500, {"Training_Loss": 0.5123, "Validation_Loss": 0.4123})]),
     ],
 )

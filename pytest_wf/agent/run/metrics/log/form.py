@@ -68,6 +68,8 @@ class FormPair(NamedTuple):
     is_evidence: bool
     #: Whether the number may be a line number in a file.
     is_place: bool
+    #: Whether all of its words are the name of a measurement.
+    is_sentence: bool = False
 
 
 class LineForm(NamedTuple):
@@ -86,14 +88,10 @@ class LineForm(NamedTuple):
 
     def read(self, line: str) -> Optional[LogLine]:
         """What `line` says; None if it is not a report. One with only an epoch has no values."""
-        counts = []
-        for word, at, of in self.counts:
-            count = as_count(word, line[slice(*at)], line[slice(*of)] if of else "")
-            if count is None:
-                return None
-            counts.append(count)
-        step = None if self.step is None else counts[self.step]
-        epoch = None if self.epoch is None else counts[self.epoch]
+        step = None if self.step is None else self._count(line, self.step)
+        epoch = None if self.epoch is None else self._count(line, self.epoch)
+        if (step is None) != (self.step is None) or (epoch is None) != (self.epoch is None):
+            return None
         bars = self._bars(line) if self.bars else []
         if len(bars) > 1 and epoch is None:
             epoch = bars[0]
@@ -104,6 +102,10 @@ class LineForm(NamedTuple):
         if step is None and bars and not self.is_validation:
             step = bars[-1]
         return LogLine(step, epoch, values, is_of_epoch, self.is_heading)
+
+    def _count(self, line: str, place: int) -> Optional[Count]:
+        word, at, of = self.counts[place]
+        return as_count(word, line[slice(*at)], line[slice(*of)] if of else "")
 
     def _bars(self, line: str) -> List[Count]:
         found = ((int(line[slice(*at)]), int(line[slice(*of)])) for at, of in self.bars)
@@ -119,7 +121,7 @@ class LineForm(NamedTuple):
             words = line[slice(*pair.name)]
             if pair.remark is not None:
                 words += " " + line[slice(*pair.remark)]
-            name, is_measured_name, before = _named(words)
+            name, is_measured_name, before = _sentence(words) if pair.is_sentence else _named(words)
             if pair.is_place and not is_measured_name:
                 continue
             found = list(before)
@@ -181,6 +183,10 @@ class _Named(NamedTuple):
     name: str
     is_measured: bool
     before: Tuple[Tuple[str, float], ...]
+
+
+def _sentence(words: str) -> _Named:
+    return _Named("_".join(words.split()), True, ())
 
 
 @lru_cache(maxsize=1024)

@@ -7,19 +7,20 @@ from functools import lru_cache
 _BEFORE = frozenset(
     "a an and as at by for from has have in is now of on our reached the then to was with".split()
 )
-_BEHIND = frozenset("are is now of reached was".split())
+_VERBS = frozenset("are is now reached was".split())
+_BEHIND = _VERBS.union(("of",))
 _OTHERS = frozenset("above at below by from in over than to under".split())
 _UNITS = frozenset("s sec secs seconds ms us min minutes h hours mb gb mib gib percent".split())
 
 # Words that are not metrics, whatever number follows: at the end of a name, and alone.
 _NO_METRICS = frozenset(
-    "id ip pid port rank seed version line lineno localhost timestamp ts".split()
+    "id ip pid port rank seed version line lineno localhost timestamp _timestamp ts eta "
+    "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split()
 )
 _NO_NAMES = frozenset(
     "v_num ppid local_rank global_rank world_size node host worker workers gpu gpus cuda device "
     "process python torch pytorch cudnn run_id http https ep it trial epochs "
-    "top dp pp tp step steps iter iteration epoch "
-    "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split()
+    "top dp pp tp step steps iter iteration epoch".split()
 )
 # Parts of the data: metrics if they have the value of a measurement.
 _SPLITS = frozenset(
@@ -38,9 +39,10 @@ MEASURED_WORDS = (
     *("loss", "acc", "error", "_err", "/err", "ppl", "perplexity", "bpb", "bpc", "score", "rew"),
     *("_return", "f1", "auc", "auroc", "bleu", "rouge", "wer", "cer", "map", "iou", "precision"),
     *("recall", "dice", "psnr", "ssim", "fid", "nll", "elbo", "xent", "mse", "mae", "mrr", "ndcg"),
+    *("crossentropy", "cross_entropy"),
 )
 _MEASURED = re.compile(
-    r"(?:\A|[^A-Za-z])(?:(?i:[a-z]*loss(?:es)?|acc(?:uracy)?|error|ppl|perplexity|bp[bc]|scores?|"
+    r"(?:\A|[^A-Za-z])(?:(?i:[a-z]*(?:loss(?:es)?|accuracy|perplexity|cross_?entropy)|acc|error|ppl|bp[bc]|scores?|"
     r"rew(?:ards?)?|auc|auroc|bleu|rouge|[wc]er|m?iou|precision|recall|dice|psnr|ssim|fid|nll|"
     r"elbo|xent|r?mse|mae|mrr|ndcg)|mAP|F1(?![0-9])|(?<=[_/-])f1(?![0-9])|(?<=train[_/])err|(?<=val[_/])err|"
     r"(?<=test[_/])err|(?<=episodic_)return|(?<=episode_)return|(?<=mean_)return)"
@@ -86,11 +88,19 @@ def is_remark(words: str) -> bool:
 
 def is_ordinary(words: str) -> bool:
     """Whether the last of `words`, a measurement's name, is an ordinary word too."""
-    return _ORDINARY.search(words) is not None
+    return _ORDINARY.search(_core(words)) is not None
 
 
 @lru_cache(maxsize=1024)
 def is_measured(words: str) -> bool:
     """Whether only a measurement has such a name, as a loss or an accuracy does."""
-    last = words.rpartition(" ")[2]
+    last = _core(words).rpartition(" ")[2]
     return _MEASURED.search(last) is not None and _PARAMETER.search(last) is None
+
+
+def _core(words: str) -> str:
+    """`words` up to the last that is not a verb, nor a part of the data as in ``loss train``."""
+    parts = words.split()
+    while len(parts) > 1 and (parts[-1].lower() in _VERBS or is_split(parts[-1])):
+        del parts[-1]
+    return " ".join(parts)

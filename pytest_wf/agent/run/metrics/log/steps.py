@@ -9,7 +9,7 @@ class LogSteps:
     """Counts the steps of a run.
 
     The step is the one in a line, else that of the report before it. If no line had one, it is the
-    epoch, or the number of reports. Steps that restart with each epoch are added up.
+    last epoch, or the number of reports. Steps that restart with each epoch are added up.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,12 @@ class LogSteps:
     def take(self, line: LogLine) -> int:
         """The step of a report."""
         self._reports += 1
-        epoch = self._take_epoch(line)
+        self._take_epoch(line)
         if line.step is not None:
             self._take_step(line.step, line)
-        elif self._step is None and epoch is not None:
-            self.total = epoch.total or self.total
-            return int(epoch.at)
+        elif self._step is None and self._epoch is not None:
+            self.total = self._epoch.total or self.total
+            return int(self._epoch.at)
         return self._reports if self._step is None else self._step
 
     def note(self, line: LogLine) -> None:
@@ -46,15 +46,14 @@ class LogSteps:
         if line.is_heading and line.step is not None:
             self._take_step(line.step, line)
 
-    def _take_epoch(self, line: LogLine) -> Optional[Count]:
-        """The epoch of a line that gives a whole one."""
+    def _take_epoch(self, line: LogLine) -> None:
+        """Take the epoch of a line that gives a whole one."""
         epoch = line.epoch
         if epoch is None or not isinstance(epoch.at, int):
-            return None
+            return
         if self._epoch is not None and epoch.at > self._epoch.at:
             self._is_new_epoch = True
         self._epoch = epoch
-        return epoch
 
     def _take_step(self, step: Count, line: LogLine) -> None:
         at = int(step.at)

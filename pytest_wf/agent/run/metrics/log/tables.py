@@ -26,7 +26,7 @@ _NAMES = re.compile(r"[^ \t]+(?: [^ \t]+)*")
 _VALUES = re.compile(r"[^ \t]+")
 _NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_/.@%()-]*|#)(?: [A-Za-z0-9_/.@%()#-]+){0,3}")
 _VALUE = re.compile(
-    r"[-+]?(?:[0-9]|\.[0-9])[0-9.,:/eE+-]*(?<!,)(?:%|[kKMGB]i?B?|[mun]?s)?|[-+]|(?i:[-+]?(?:nan|inf)|none)"
+    r"[-+]?(?:[0-9]|\.[0-9])[0-9.,:/eE+-]*(?<!,)(?:%|[kKMGB]i?B?|[mun]?s|[mh])?|[-+]|(?i:[-+]?(?:nan|inf)|none)"
 )
 # a progress bar after the last value
 _TAIL = re.compile(r":?[ \t]+[0-9]{1,3}%\|.*|:[ \t]*")

@@ -21,7 +21,7 @@ _HEAD = re.compile(r"[0-9a-f]{64}")
 
 @app.command()
 def verify(
-    flow_dir: Path,
+    flow_dir: Annotated[Path, typer.Argument(help="The folder of a flow's evidence")],
     head: Annotated[
         str,
         typer.Option(

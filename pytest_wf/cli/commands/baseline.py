@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +16,15 @@ from pytest_wf.project.project import find_root
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The rows that `baseline` refers to in expectations (flows/baseline.json).",
+    help="Set or show the rows that `baseline` means in expectations (flows/baseline.json).",
 )
 
 
 @app.command("set")
-def set_(flow_dir: Path, as_json: Json = False) -> None:
+def set_(
+    flow_dir: Annotated[Path, typer.Argument(help="The folder of a flow's evidence")],
+    as_json: Json = False,
+) -> None:
     """Record the rows of a good flow as the baseline, after verifying its folder."""
     from pytest_wf.project.baseline_writer import set_baseline
 

@@ -108,7 +108,7 @@ def read_pages() -> list[Page]:
 
     Raises InputError if the installation has no documentation.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     folders = (package / "docs", package.parent / "docs")
     folder = next((one for one in folders if (one / "index.md").is_file()), None)
     if folder is None:

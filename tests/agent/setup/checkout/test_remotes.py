@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.agent.control import state
-from pytest_wf.agent.control.settings import Settings
-from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
 from tests.support.http import private_repository, serving
 from tests.support.repository import Upstream
@@ -20,13 +17,8 @@ from tests.support.repository import Upstream
 Act = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(autouse=True)
-def _bootstrapped(settings: Settings) -> None:
-    state.reset(settings, fsm.BOOTSTRAPPED, "for the test")
-
-
 def test_a_repository_behind_ssh_is_cloned(
-    act: Act, upstream: Upstream, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Act, upstream: Upstream, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = f"-F none -i {sshd.identity_file} -oUserKnownHostsFile={sshd.known_hosts_file}"
     ssh = tmp_path / "bin/ssh"
@@ -36,16 +28,17 @@ def test_a_repository_behind_ssh_is_cloned(
     monkeypatch.setenv("PATH", str(ssh.parent), prepend=os.pathsep)
     url = f"ssh://{sshd.user}@{sshd.host}:{sshd.port}{upstream.path}"
 
-    result = act("checkout", keys={"REPO_URL": url})
+    result = checkout(REPO_URL=url)
 
     assert (result["git_sha"], result["remote"]) == (upstream.head, url)
 
 
-def test_a_repository_in_a_file_url_is_cloned(act: Act, upstream: Upstream) -> None:
+def test_a_repository_in_a_file_url_is_cloned(checkout: Act, upstream: Upstream) -> None:
     upstream.git("update-ref", "refs/pull/3/head", "HEAD")
-    keys = {"REPO_URL": f"file://{upstream.path}", "CHECKOUT_PR": "3"}
 
-    assert act("checkout", keys=keys)["git_sha"] == upstream.head
+    result = checkout(REPO_URL=f"file://{upstream.path}", CHECKOUT_PR="3")
+
+    assert result["git_sha"] == upstream.head
 
 
 @pytest.fixture
@@ -58,9 +51,9 @@ def private(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 
 
 def test_a_token_opens_a_private_repository_and_leaves_no_trace(
-    act: Act, upstream: Upstream, private: str, settings: Settings, tmp_path: Path
+    checkout: Act, upstream: Upstream, private: str, tmp_path: Path
 ) -> None:
-    result = act("checkout", keys={"REPO_URL": f"http://ada:s3cret-token@{private}/"})
+    result = checkout(REPO_URL=f"http://ada:s3cret-token@{private}/")
 
     assert (result["git_sha"], result["remote"]) == (upstream.head, f"http://{private}/")
     assert "s3cret" not in str(result)
@@ -71,10 +64,10 @@ def test_a_token_opens_a_private_repository_and_leaves_no_trace(
 
 @pytest.mark.fault("F4")
 def test_a_private_repository_without_credentials_says_how_it_may_travel(
-    act: Act, private: str
+    checkout: Act, private: str
 ) -> None:
     with pytest.raises(Refusal, match="cannot be read from the pod") as refused:
-        act("checkout", keys={"REPO_URL": f"http://{private}/"})
+        checkout(REPO_URL=f"http://{private}/")
 
     assert refused.value.kind == "clone"
     assert "CHECKOUT_VIA=bundle" in refused.value.remedy

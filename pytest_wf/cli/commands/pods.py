@@ -61,7 +61,7 @@ def pod_delete(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what the product made on the pod, once its results are fetched (P90).
+    """Delete what pytest-wf made on the pod, once its results are fetched (P90).
 
     With POD, that rented pod is deleted.
     """

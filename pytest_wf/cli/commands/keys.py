@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, WfError
 from pytest_wf.flow.extensions import installed
 from pytest_wf.project.project import find_root
+from pytest_wf.wire.trainer.variables import VARIABLES
 
 app = typer.Typer()
 
@@ -37,10 +38,7 @@ def keys(
         table = {key.name: key for key in _project_keys()}
         for name in names or ():
             if name.upper() not in table:
-                error = WfError(
-                    f"{name}: not a config key.",
-                    nearest(name.upper(), table) or "Run `wf keys` for the list.",
-                )
+                error = WfError(f"{name}: not a config key.", _remedy(name.upper(), table))
                 fail(4, error, "config", as_json)
         chosen = [table[name.upper()] for name in names or table]
         if as_json:
@@ -49,6 +47,12 @@ def keys(
             print_lines(line for key in chosen for line in _page(key))
         else:
             print_lines(_overview(chosen))
+
+
+def _remedy(name: str, table: Iterable[str]) -> str:
+    if any(variable.name == name.lstrip("$") for variable in VARIABLES):
+        return "A row's command has it as a variable: run `wf keys TRAIN_COMMAND_TEMPLATE`."
+    return nearest(name, table) or "Run `wf keys` for the list."
 
 
 def _project_keys() -> Sequence[Key]:

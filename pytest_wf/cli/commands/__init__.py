@@ -1,0 +1,1 @@
+"""The commands of `wf`: one module for each group, on the operations that the phases call."""

@@ -1,0 +1,1 @@
+"""Mutation testing: which changes of the rules the rules' own tests find."""
