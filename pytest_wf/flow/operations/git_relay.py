@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.git_bundle import Bundle, never
 from pytest_wf.project.local_git import run_git
@@ -65,6 +63,8 @@ def demand_readable(url: str, wanted: Wanted) -> None:
 
 @contextmanager
 def _opened(url: str, cache: Path) -> Iterator[_Store]:
+    from filelock import FileLock  # slow to import
+
     origin = remote(url)
     cache.mkdir(parents=True, exist_ok=True)
     name = sha256_bytes(origin.url.encode())[:16]

@@ -181,7 +181,7 @@ def _tune(sock: socket.socket) -> None:
 
 
 def _through(jump: paramiko.Transport, hop: Address, end: float) -> paramiko.Channel:
-    import paramiko
+    from pytest_wf.pods.ssh.library import paramiko
 
     try:
         return jump.open_channel(
@@ -244,7 +244,7 @@ def _authenticate(
     end: float,
 ) -> str:
     """Offer our keys in turn. Returns the origin of the accepted one."""
-    import paramiko
+    from pytest_wf.pods.ssh.library import paramiko
 
     refused: list[str] = []
     for origin, key in offer.keys:

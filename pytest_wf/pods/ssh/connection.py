@@ -208,7 +208,7 @@ class _ChannelPipes:
 
     def execute(self, command: bytes, end: float) -> None:
         """Start `command`. Raises LinkLost, TimeoutError, Unreachable."""
-        import paramiko
+        from pytest_wf.pods.ssh.library import paramiko
 
         self._channel.event = _BoundedEvent(end, self.name)
         try:

@@ -99,7 +99,7 @@ def negotiate(
     If it is `certified`, it is asked for one with a certificate before that. Its key still has to
     be checked. Raises Unreachable, before `end`.
     """
-    import paramiko
+    from pytest_wf.pods.ssh.library import paramiko
 
     left = max(0.1, end - time.monotonic())
     bounded = BoundedSocket(sock)

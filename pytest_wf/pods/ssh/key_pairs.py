@@ -50,7 +50,7 @@ def offered_keys(address: Address, identity_file: str, home: str) -> Iterator[Of
     AuthenticationError for a named file that is missing, open to others or behind a passphrase that
     the agent does not know, and if there is no key at all.
     """
-    import paramiko
+    from pytest_wf.pods.ssh.library import paramiko
 
     agent = paramiko.Agent()
     try:
@@ -96,8 +96,7 @@ def _add_file(offer: Offer, path: str, agent_keys: list[paramiko.AgentKey], *, m
 
 
 def _load(path: str, agent_keys: list[paramiko.AgentKey]) -> paramiko.PKey:
-    import paramiko
-    from paramiko.pkey import UnknownKeyType
+    from pytest_wf.pods.ssh.library import paramiko
 
     try:
         found = Path(path).stat()
@@ -124,7 +123,7 @@ def _load(path: str, agent_keys: list[paramiko.AgentKey]) -> paramiko.PKey:
             f"the key file {path} is behind a passphrase, and the ssh agent does not have it.",
             f"Run: ssh-add {path}",
         ) from e
-    except (paramiko.SSHException, ValueError, OSError, UnknownKeyType) as e:
+    except (paramiko.SSHException, ValueError, OSError, paramiko.pkey.UnknownKeyType) as e:
         raise AuthenticationError(
             f"the key file {path} is not a usable private key: {e}",
             "Ed25519, ECDSA and RSA keys can; the public key (.pub) belongs on the pod.",

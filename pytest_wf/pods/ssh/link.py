@@ -55,7 +55,7 @@ class Link:
 
         Raises LinkLost, TimeoutError.
         """
-        import paramiko
+        from pytest_wf.pods.ssh.library import paramiko
 
         late = TimeoutError(f"{self._address} opened no channel in time.")
         left = end - time.monotonic()
