@@ -89,10 +89,10 @@ clean: ## remove .venv and caches; results in reports/ and .wf/ stay
 
 .venv/.ready: pyproject.toml scripts/venv.sh
 	@sh scripts/venv.sh $(PYTHON) .venv
-	$(PY) -m pip install --quiet --editable .
+	sh scripts/pip.sh $(PY) --editable .
 	@$(PY) -m compileall -q pytest_wf
 	@touch $@
 
 .venv/.ready-to-test: .venv/.ready
-	$(PY) -m pip install --quiet --editable '.[test]'
+	sh scripts/pip.sh $(PY) --editable '.[test]'
 	@touch $@

@@ -22,7 +22,7 @@ if [ ! -e "$venv/.complete" ]; then
     ! command -v flock >/dev/null 2>&1 || flock 9
     if [ ! -e "$venv/.complete" ]; then
         sh "$(dirname "$0")/venv.sh" "$python" "$venv"
-        "$venv/bin/python" -m pip install --quiet "torch==$version"
+        sh "$(dirname "$0")/pip.sh" "$venv/bin/python" "torch==$version"
         touch "$venv/.complete"
     fi
 fi

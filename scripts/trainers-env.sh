@@ -27,7 +27,7 @@ if [ ! -e "$venv/.complete" ]; then
         sh "$here/venv.sh" "$python" "$venv"
         site='import sysconfig; print(sysconfig.get_path("purelib"))'
         "$torch_python" -c "$site" >"$("$venv/bin/python" -c "$site")/torch.pth"
-        "$venv/bin/python" -m pip install --quiet --requirement "$requirements"
+        sh "$here/pip.sh" "$venv/bin/python" --requirement "$requirements"
         touch "$venv/.complete"
     fi
 fi
