@@ -123,7 +123,8 @@ FAILURES: Mapping[str, Explanation] = {
     ),
     # bootstrap and checkout
     "prerequisites": Explanation(
-        "Programs are missing on the pod", "Install them, or set `AUTO_INSTALL_PREREQS=1`"
+        "Programs are missing on the pod",
+        "Install them, set `AUTO_INSTALL_PREREQS=1`, or correct `REMOTE_PYTHON_BIN`",
     ),
     "apt": Explanation("Packages could not be installed", "Correct `APT_PACKAGES`"),
     "helper-script": Explanation(

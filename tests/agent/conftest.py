@@ -22,6 +22,7 @@ from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import ids
 from tests.support.agent_pod import OWNER, config_values, made_ready
 from tests.support.repository import Upstream
+from tests.support.search_path import SearchPath
 from tests.support.sweep_pod import SweepPod, ready_pod
 
 
@@ -167,3 +168,9 @@ def pod_with(
 def pod(pod_with: Callable[..., SweepPod]) -> SweepPod:
     """A pod in CHECKED_OUT."""
     return pod_with()
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchPath:
+    """The pod's PATH, with everything that is needed and no apt-get."""
+    return SearchPath(tmp_path / "bin", monkeypatch)

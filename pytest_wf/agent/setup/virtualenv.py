@@ -10,8 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.setup import venv_contents
-from pytest_wf.agent.setup.bootstrap import wants_pip
 from pytest_wf.agent.setup.logged_step import StepLog, exported, run_step
+from pytest_wf.agent.setup.prerequisites import is_debians, wants_pip
 from pytest_wf.wire import user
 from pytest_wf.wire.files import BadJson, parse_json, read_json, write_atomic
 from pytest_wf.wire.messages import Refusal
@@ -68,8 +68,8 @@ class Package(NamedTuple):
 class Outlook(NamedTuple):
     """What a checkout would do with the existing or missing environment."""
 
-    #: Why it would refuse the environment; '' if it would not.
-    refused: str
+    #: How it would refuse the environment; None if it would not.
+    refusal: Optional[Refusal]
     is_made_anew: bool
 
 
@@ -90,9 +90,9 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
     if about is None:
         python = settings["REMOTE_PYTHON_BIN"]
         raise _refused('REMOTE_PYTHON_BIN="%s" does not run' % python, "Name a python of the pod.")
-    is_unfinished = os.path.exists(_unfinished(settings)) and not os.path.islink(where)
+    is_unfinished = _is_unfinished(settings, where)
     if not is_unfinished and is_foreign_folder(where):
-        raise NotOurs(where, "Move it away; the checkout makes its own.")
+        raise _not_ours(where)
     made = is_unfinished or settings.flag("VENV_RECREATE") or not os.path.lexists(where)
     why = "" if made else _why_unfit(settings, log, about) or _add_pip(settings, log, where)
     if why:
@@ -109,25 +109,33 @@ def make_venv(settings: Settings, log: StepLog) -> Dict[str, Any]:
 def outlook(settings: Settings, log: StepLog) -> Outlook:
     """What `make_venv` would do with the existing environment."""
     where = os.path.join(settings.repo, ".venv")
-    is_unfinished = os.path.exists(_unfinished(settings))
+    is_unfinished = _is_unfinished(settings, where)
+    if not is_unfinished and is_foreign_folder(where):
+        return Outlook(_not_ours(where), False)
     if is_unfinished or settings.flag("VENV_RECREATE") or not os.path.lexists(where):
-        return Outlook("", True)
-    if is_foreign_folder(where):
-        return Outlook(NotOurs(where).message, False)
+        return Outlook(None, True)
     about = _about(settings, log)
     why = _why_unfit(settings, log, about) if about else ""  # else a missing prerequisite
     try:
         if why:
             _refuse_to_lose(where, why)
     except Refusal as e:
-        return Outlook(e.message, False)
-    return Outlook("", bool(why))
+        return Outlook(e, False)
+    return Outlook(None, bool(why))
 
 
 def _about(settings: Settings, log: StepLog) -> Optional[Dict[str, Any]]:
     argv = [settings["REMOTE_PYTHON_BIN"], "-I", "-c", _ABOUT_PYTHON]
     found = facts(log, argv, settings)[0]
     return found if isinstance(found, dict) else None
+
+
+def _not_ours(where: str) -> NotOurs:
+    return NotOurs(where, "Move it away; the checkout makes its own.")
+
+
+def _is_unfinished(settings: Settings, where: str) -> bool:
+    return os.path.exists(_unfinished(settings)) and not os.path.islink(where)
 
 
 def _unfinished(settings: Settings) -> str:
@@ -204,7 +212,9 @@ def _run_venv(settings: Settings, log: StepLog, where: str, *options: str) -> No
     if not done.ok:
         raise _refused(
             "%s cannot make a virtual environment: %s" % (python, done.says()),
-            "On Debian and Ubuntu, install python3-venv.",
+            "Install python3-venv there."
+            if is_debians(python)
+            else "Set REMOTE_PYTHON_BIN to another Python of the pod.",
         )
 
 

@@ -55,7 +55,7 @@ def refuse_without_means(settings: Settings, rows: List[Row]) -> None:
         raise Refusal(
             "launch",
             "RUN_OUT_MODE=local_sync needs rsync, which the pod does not have",
-            "Run `wf bootstrap` with AUTO_INSTALL_PREREQS=1, or set RUN_OUT_MODE=durable.",
+            "Install it there, or set RUN_OUT_MODE=durable.",
         )
     wanted = [(row.gpus or settings.int("GPUS_PER_RUN"), row) for row in rows]
     if not any(count for count, _ in wanted):

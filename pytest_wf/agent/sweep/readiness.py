@@ -1,7 +1,7 @@
 """What a flow would find on the pod, for `wf doctor`; changes nothing."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from pytest_wf.agent import process
 from pytest_wf.agent.control import control_files, created_paths, locks, volume
@@ -9,7 +9,7 @@ from pytest_wf.agent.control.request import Args, Result, Session
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.agent.run import gpus, trackers
 from pytest_wf.agent.run.executor import executor_of
-from pytest_wf.agent.setup import bootstrap, probe, torch_check, virtualenv
+from pytest_wf.agent.setup import prerequisites, probe, torch_check, virtualenv
 from pytest_wf.agent.setup.checkout import is_unfinished
 from pytest_wf.agent.setup.git import Repository
 from pytest_wf.agent.setup.logged_step import StepLog
@@ -41,11 +41,12 @@ def readiness(session: Session, args: Args) -> Result:
     visible = gpus.detect(settings)
     remote = _remote(settings)
     venv = virtualenv.outlook(settings, _no_log())
+    missing = prerequisites.missing_prerequisites(settings)
     return {
         **probe.probe(session, {}),
-        "missing": [need._asdict() for need in bootstrap.missing_prerequisites(settings)],
-        "not_installable": bootstrap.why_not_installable(settings),
-        "venv": venv.refused,
+        "missing": prerequisites.described(settings, missing),
+        "apt": _shown(prerequisites.apt_outlook(settings, missing)),
+        "venv": _shown(venv.refusal),
         "torch": _torch(settings, venv),
         "visible_gpus": visible.names,
         "gpu_source": visible.source,
@@ -58,6 +59,13 @@ def readiness(session: Session, args: Args) -> Result:
         "unknown_files": _unknown_files(settings),
         "wandb_login": trackers.has_wandb_login(os.environ),
     }
+
+
+def _shown(refusal: Optional[Refusal]) -> Dict[str, str]:
+    """A refusal as the controller's checks read it; {} if there is none."""
+    if refusal is None:
+        return {}
+    return {"kind": refusal.kind, "message": refusal.message, "remedy": refusal.remedy}
 
 
 def _torch(settings: Settings, venv: virtualenv.Outlook) -> Dict[str, Any]:
@@ -157,7 +165,7 @@ def _start(settings: Settings, args: Args, tip: str) -> Dict[str, Any]:
     try:
         planned = existing_runs.plan(settings, rows, Wish.of(args, git_sha))
     except Refusal as e:
-        return {"kind": e.kind, "message": e.message, "remedy": e.remedy}
+        return dict(_shown(e))
     known: Dict[str, Any] = {"plan": planned.counts, "archive": run_archive.measured(settings)}
     return dict(known, git_sha=git_sha)
 

@@ -60,18 +60,16 @@ def _system(pod: Pod) -> Iterator[Finding]:
 
 
 def _prerequisites(pod: Pod) -> Iterator[Finding]:
-    config, facts = pod.project.config, pod.facts
-    missing = facts["missing"]
-    if facts["not_installable"]:
-        remedy = "Install it by hand or use an image that has it, and shorten APT_PACKAGES."
-        yield problem(f"AUTO_INSTALL_PREREQS: {facts['not_installable']}.", remedy, "apt")
+    facts = pod.facts
+    missing, apt = facts["missing"], facts["apt"]
+    if apt:
+        yield problem(f"AUTO_INSTALL_PREREQS: {apt['message']}.", apt["remedy"], apt["kind"])
     for need in missing:
         name = str(need["name"])
-        if config.auto_install_prereqs and need["package"] and not facts["not_installable"]:
+        if need["is_installed_by_p40"]:
             yield ok(f"{name} is missing; P40 installs it")
         elif need["required"]:
-            remedy = "Install it there, or set AUTO_INSTALL_PREREQS=1 where apt can."
-            yield pod.lacks(f"missing on the pod: {name}.", remedy, "prerequisites")
+            yield pod.lacks(f"missing on the pod: {name}.", need["remedy"], "prerequisites")
         else:
             text = "the pod has no tmux: attaching to a sweep is not possible."
             text = text if name == "tmux" else f"the pod has no {name}; the flow works without it."
@@ -220,8 +218,8 @@ def _checkout(pod: Pod) -> Iterator[Finding]:
             "Commit or revert them there, or set CHECKOUT_FORCE_CLEAN=1 to discard the changes.",
             "dirty-checkout",
         )
-    elif pod.facts["venv"]:
-        yield problem(f"{pod.facts['venv']}.", "Set VENV_RECREATE=1 to create it again.", "venv")
+    elif venv := pod.facts["venv"]:
+        yield problem(f"{venv['message']}.", venv["remedy"], venv["kind"])
     else:
         yield ok(f"{path} is at {found['head'][:12] or 'no commit yet'}")
 

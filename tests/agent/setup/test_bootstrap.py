@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from pytest_wf.agent.control import state
 from pytest_wf.agent.control.settings import Settings
 from pytest_wf.wire import fsm
 from pytest_wf.wire.messages import Refusal
+from tests.support.search_path import SearchPath
 
 Act = Callable[..., dict[str, Any]]
 
@@ -22,47 +21,6 @@ Act = Callable[..., dict[str, Any]]
 @pytest.fixture(autouse=True)
 def _ready(settings: Settings) -> None:
     state.reset(settings, fsm.POD_READY, "for the test")
-
-
-class SearchPath:
-    """A PATH of chosen programs: the rest of the machine is not there."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        folder.mkdir()
-        for name in ("git", "tmux", "rsync", "python3", "sh", "bash", "env", "echo", "touch"):
-            found = sys.executable if name == "python3" else shutil.which(name)
-            if found:
-                self.add(name, f'#!/bin/sh\nexec {found} "$@"\n')
-        monkeypatch.setenv("PATH", str(folder))
-
-    def add(self, name: str, script: str) -> None:
-        """Put a program there."""
-        (self.folder / name).write_text(script)
-        (self.folder / name).chmod(0o755)
-
-    def remove(self, *names: str) -> None:
-        """Take programs away."""
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
-
-    def add_apt(self, installs: str = "", rc: int = 0) -> Path:
-        """An apt-get that notes its words and 'installs' one program."""
-        noted = self.folder / "apt.log"
-        brings = f'printf "#!/bin/sh\\necho {installs} 1.2\\n" > {self.folder}/{installs};'
-        brings += f"/bin/chmod +x {self.folder}/{installs}"
-        self.add(
-            "apt-get",
-            f'#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> {noted}\n'
-            f'case "$*" in *install*) {brings if installs else ":"}; exit {rc};; esac\n',
-        )
-        return noted
-
-
-@pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchPath:
-    """The pod's PATH, with everything that is needed and no apt-get."""
-    return SearchPath(tmp_path / "bin", monkeypatch)
 
 
 def test_a_pod_that_has_everything_is_bootstrapped(act: Act, settings: Settings) -> None:
@@ -92,20 +50,42 @@ def test_missing_git_stops_it_with_the_remedy(
     act: Act, path: SearchPath, settings: Settings
 ) -> None:
     path.remove("git", "tmux")
+    path.add_apt()
 
     with pytest.raises(Refusal, match="missing on the pod: git") as refused:
         act("bootstrap")
 
     assert refused.value.kind == "prerequisites"
-    assert "AUTO_INSTALL_PREREQS=1" in refused.value.remedy
+    assert refused.value.remedy == "Set AUTO_INSTALL_PREREQS=1 to have apt install what is missing."
     assert state.read_state(settings).state == fsm.POD_READY
+
+
+@pytest.mark.parametrize(
+    ("keys", "verify", "why"),
+    [
+        ({}, False, "the pod has no apt-get"),
+        ({"WF_ENGINE": "slurm"}, False, "AUTO_INSTALL_PREREQS installs nothing on a cluster"),
+        ({}, True, "a resume installs nothing"),
+    ],
+)
+def test_apt_is_no_remedy_where_it_would_not_help(
+    act: Act, path: SearchPath, keys: dict[str, str], verify: bool, why: str
+) -> None:
+    path.remove("git")
+
+    with pytest.raises(Refusal) as refused:
+        act("bootstrap", keys=keys, verify=verify)
+
+    assert refused.value.remedy == (
+        f"Install what is missing there, or use an image that has it: {why}."
+    )
 
 
 def test_missing_bash_stops_it_as_commands_of_the_user_need_it(act: Act, path: SearchPath) -> None:
     path.remove("bash")
 
     with pytest.raises(Refusal, match="missing on the pod: bash"):
-        act("bootstrap")
+        act("bootstrap", keys={"BOOTSTRAP_SCRIPT": "/a/script.sh"})
 
 
 def test_missing_tmux_and_rsync_are_told_and_do_not_stop(act: Act, path: SearchPath) -> None:
@@ -121,10 +101,29 @@ def test_rsync_is_needed_where_runs_are_mirrored(act: Act, path: SearchPath) -> 
         act("bootstrap", keys={"RUN_OUT_MODE": "local_sync"})
 
 
-@pytest.mark.parametrize("python", ["no-such-python", "false"])
-def test_a_python_that_cannot_be_used_is_missing(act: Act, python: str) -> None:
-    with pytest.raises(Refusal, match=rf"{python} \(3.8 or later\)"):
-        act("bootstrap", keys={"REMOTE_PYTHON_BIN": python})
+@pytest.mark.parametrize("python", ["no-such-python", "/opt/missing/bin/python", "false"])
+@pytest.mark.parametrize("installs", ["0", "1"])
+def test_a_python_that_cannot_be_used_is_missing_and_those_of_the_pod_are_named(
+    act: Act, path: SearchPath, python: str, installs: str
+) -> None:
+    keys = {"REMOTE_PYTHON_BIN": python, "AUTO_INSTALL_PREREQS": installs}
+
+    with pytest.raises(Refusal, match=rf"{python} \(3.8 or later\)") as refused:
+        act("bootstrap", keys=keys)
+
+    begin, _, named = refused.value.remedy.partition(": ")
+    assert begin == "Set REMOTE_PYTHON_BIN to a Python that the pod has"
+    assert str(path.folder / "python3") in named.rstrip(".").split(" or ")
+
+
+def test_the_python_of_debian_is_installed_with_venv(act: Act, path: SearchPath) -> None:
+    path.remove("python3")
+    noted = path.add_apt(rc=100)
+
+    with pytest.raises(Refusal, match="python3-venv cannot be installed"):
+        act("bootstrap", keys={"AUTO_INSTALL_PREREQS": "1"})
+
+    assert noted.read_text().endswith("-- python3-venv\n")
 
 
 def test_what_is_missing_is_installed_without_a_question(act: Act, path: SearchPath) -> None:
@@ -172,10 +171,20 @@ def test_a_failed_install_of_what_is_needed_stops_it(act: Act, path: SearchPath)
     path.remove("git")
     path.add_apt(rc=100)
 
-    with pytest.raises(Refusal, match="git could not be installed: exit status 100") as refused:
+    with pytest.raises(Refusal, match="git cannot be installed: exit status 100") as refused:
         act("bootstrap", keys={"AUTO_INSTALL_PREREQS": "1"})
 
     assert refused.value.kind == "apt"
+    assert refused.value.remedy == "Install what is missing by hand, or use an image that has it."
+
+
+def test_a_package_that_apt_does_not_have_is_to_be_taken_out(act: Act, path: SearchPath) -> None:
+    path.add_apt(rc=100)
+
+    with pytest.raises(Refusal, match="no-such cannot be installed") as refused:
+        act("bootstrap", keys={"AUTO_INSTALL_PREREQS": "1", "APT_PACKAGES": "no-such"})
+
+    assert refused.value.remedy == "Correct APT_PACKAGES; take out what apt cannot install there."
 
 
 def test_a_failed_install_of_what_is_not_needed_is_a_warning(act: Act, path: SearchPath) -> None:
@@ -184,7 +193,7 @@ def test_a_failed_install_of_what_is_not_needed_is_a_warning(act: Act, path: Sea
     result = act("bootstrap", keys={"AUTO_INSTALL_PREREQS": "1"})
 
     assert result["missing_optional"] == ["tmux"]
-    assert result["warnings"] == ["tmux could not be installed: the pod has no apt-get"]
+    assert result["warnings"] == ["tmux cannot be installed: the pod has no apt-get"]
 
 
 def test_the_users_script_sees_the_config(act: Act, tmp_path: Path, settings: Settings) -> None:

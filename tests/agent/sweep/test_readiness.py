@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pytest_wf.wire import fsm
 from pytest_wf.wire.ownership import MARKER
 from tests.support.image_python import make_image
 from tests.support.repository import Upstream
+from tests.support.search_path import SearchPath
 from tests.support.sweep_pod import make_row
 
 Act = Callable[..., dict[str, Any]]
@@ -66,10 +66,12 @@ def test_a_checkout_is_told_with_its_origin_and_its_changes(
 
 
 def test_an_environment_of_another_python_is_told(checked_out: Act, settings: Settings) -> None:
-    assert checked_out()["venv"] == ""
+    assert checked_out()["venv"] == {}
     Path(settings.repo, ".venv", MARKER).unlink()
-    assert "pytest-wf did not make it" in checked_out()["venv"]
-    assert checked_out(VENV_RECREATE="1")["venv"] == ""
+    for recreate in ("0", "1"):  # what was not made here is not made anew
+        venv = checked_out(VENV_RECREATE=recreate)["venv"]
+        assert "pytest-wf did not make it" in venv["message"]
+        assert venv["remedy"].startswith("Move it away")
 
 
 def test_torch_is_asked_of_the_python_that_the_environment_will_be_made_from(
@@ -79,10 +81,10 @@ def test_torch_is_asked_of_the_python_that_the_environment_will_be_made_from(
 
     found = checked_out(REMOTE_PYTHON_BIN=image)
 
-    assert (found["venv"], found["torch"]["python"]) == ("", image)
+    assert (found["venv"], found["torch"]["python"]) == ({}, image)
     Path(settings.repo, ".venv", "bin", "tool").touch()
     found = checked_out(REMOTE_PYTHON_BIN=image)
-    assert "It holds bin/tool" in found["venv"]
+    assert "It holds bin/tool" in found["venv"]["message"]
     assert found["torch"]["python"] == settings.venv_python
 
 
@@ -129,23 +131,24 @@ def test_scripts_that_are_not_there_are_told(act: Act, tmp_path: Path) -> None:
     assert scripts["WANDB_SETUP_SCRIPT"]["is_file"] is False
 
 
-def test_packages_that_apt_cannot_install_are_told(
-    act: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_that_apt_cannot_install_are_told(act: Act, path: SearchPath) -> None:
+    path.remove("tmux")  # which is not required
     keys = {"AUTO_INSTALL_PREREQS": "1", "APT_PACKAGES": "no-such-package"}
-    found = tmp_path / "bin"
-    found.mkdir()
-    for name in ("git", "bash", "tmux", "rsync", "python3"):
-        source = next(
-            Path(folder, name)
-            for folder in os.environ["PATH"].split(os.pathsep)
-            if Path(folder, name).exists()
-        )
-        (found / name).symlink_to(source)
-    monkeypatch.setenv("PATH", str(found))
-    told = act("readiness", keys=keys, rows=[])["not_installable"]
-    assert told == "no-such-package cannot be installed: the pod has no apt-get"
-    assert (
-        act("readiness", keys={**keys, "AUTO_INSTALL_PREREQS": "0"}, rows=[])["not_installable"]
-        == ""
-    )
+    told = act("readiness", keys=keys, rows=[])["apt"]
+    assert told["message"] == "no-such-package cannot be installed: the pod has no apt-get"
+    assert told["remedy"] == "Correct APT_PACKAGES; take out what apt cannot install there."
+    assert act("readiness", keys={**keys, "AUTO_INSTALL_PREREQS": "0"}, rows=[])["apt"] == {}
+    assert act("readiness", keys={**keys, "APT_PACKAGES": ""}, rows=[])["apt"] == {}
+
+
+def test_what_p40_installs_is_told_apart_from_what_it_does_not(act: Act, path: SearchPath) -> None:
+    path.remove("git", "tmux")
+    keys = {"AUTO_INSTALL_PREREQS": "1", "REMOTE_PYTHON_BIN": "/opt/missing/bin/python"}
+
+    def told() -> dict[str, bool]:
+        missing = act("readiness", keys=keys, rows=[])["missing"]
+        return {need["name"].split()[0]: need["is_installed_by_p40"] for need in missing}
+
+    assert told() == {"git": False, "tmux": False, "/opt/missing/bin/python": False}
+    path.add_apt()
+    assert told() == {"git": True, "tmux": True, "/opt/missing/bin/python": False}

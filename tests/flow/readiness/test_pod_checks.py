@@ -42,8 +42,8 @@ def facts(**changes: Any) -> dict[str, Any]:
         "python": "3.10.2",
         "tools": {"git": "2.40", "tmux": "3.3", "rsync": "3.2"},
         "missing": [],
-        "not_installable": "",
-        "venv": "",
+        "apt": {},
+        "venv": {},
         "start": {
             "plan": {"adopted": 2, "again": 1, "new": 3},
             "archive": {"runs": 1, "bytes": 2500},
@@ -93,7 +93,17 @@ CLONE = {
     "unfinished": False,
 }
 NO_TORCH = {"python": "python3", "torch": None, "error": "", "unfit": ""}
-NEED = {"name": "git", "package": "git", "required": True}
+NEED = {
+    "name": "git",
+    "required": True,
+    "is_installed_by_p40": False,
+    "remedy": "Install what is missing.",
+}
+UNFIT_VENV = {
+    "kind": "venv",
+    "message": "/r/.venv cannot be used: it is old",
+    "remedy": "Set VENV_RECREATE=1.",
+}
 HELD = {
     "alive": True,
     "owner": {"user": "ada", "host": "desk", "flow_id": "f-1"},
@@ -105,7 +115,7 @@ HELD = {
     ("check", "changes", "text"),
     [
         ("system", {"os": "Darwin"}, "a pod is a Linux machine"),
-        ("prerequisites", {"missing": [NEED]}, "missing on the pod: git"),
+        ("prerequisites", {"missing": [NEED]}, "missing on the pod: git. Install what is missing."),
         ("torch", {"torch": UNFIT}, "torch cannot be imported (asked: python3)"),
         ("checkout", {"repository": {"kind": "other"}}, "contains other files, and is not a clone"),
         (
@@ -130,7 +140,7 @@ HELD = {
         ),
         (
             "checkout",
-            {"repository": {**CLONE, "modified": []}, "venv": "/r/.venv cannot be used: it is old"},
+            {"repository": {**CLONE, "modified": []}, "venv": UNFIT_VENV},
             "/r/.venv cannot be used: it is old. Set VENV_RECREATE=1",
         ),
         (
@@ -150,20 +160,21 @@ def test_what_a_flow_would_fail_of_is_a_problem(
     assert text in the_only(problems)[1]
 
 
-def test_prerequisites_that_p40_installs_are_fine(look: Any, configure: Configure) -> None:
-    configure(AUTO_INSTALL_PREREQS="1")
-    assert the_only(look("prerequisites", missing=[NEED])) == (
+def test_prerequisites_that_p40_installs_are_fine(look: Any) -> None:
+    installed = {**NEED, "is_installed_by_p40": True}
+    assert the_only(look("prerequisites", missing=[installed])) == (
         "ok",
         "git is missing; P40 installs it",
     )
-    why = "git tmux cannot be installed: the pod has no apt-get"
-    found = look("prerequisites", missing=[NEED], not_installable=why)
+    why = "git cannot be installed: the pod has no apt-get"
+    apt = {"kind": "apt", "message": why, "remedy": "Use an image that has it."}
+    found = look("prerequisites", missing=[NEED], apt=apt)
     assert [status for status, _ in found] == ["problem", "problem"]
-    assert found[0][1].startswith(f"AUTO_INSTALL_PREREQS: {why}.")
+    assert found[0][1] == f"AUTO_INSTALL_PREREQS: {why}. Use an image that has it."
 
 
 def test_a_pod_without_tmux_is_a_warning(look: Any) -> None:
-    need = {"name": "tmux", "package": "tmux", "required": False}
+    need = {**NEED, "name": "tmux", "required": False}
     status, text = the_only(look("prerequisites", missing=[need]))
     assert (status, "attaching to a sweep is not possible" in text) == ("warning", True)
 
