@@ -105,16 +105,16 @@ def run_step(
 ) -> Step:
     """Run `argv` to its end, its output into `log`, nothing on its stdin.
 
-    The default of `env` is `environment.of_tool`. After `timeout_s` it is ended with all processes
-    that it started. Background processes that it leaves behind are not ended. Raises OSError if
-    it cannot be started.
+    The default of `env` is `environment.of_tool`. After `timeout_s`, and on an interruption, it is
+    ended with all processes that it started. Background processes that it leaves behind are not
+    ended. Raises OSError if it cannot be started, or the log cannot be written.
     """
     cookie = os.urandom(16).hex()
     shown = " ".join(shlex.quote(word) for word in argv)
     # one line, as a program given by `-c` has many, and the newest line is shown to people
     log.write("$ %s\n" % shown.replace("\n", "\\n"))
     started = time.monotonic()
-    child = subprocess.Popen(
+    with subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -122,16 +122,21 @@ def run_step(
         cwd=cwd,
         env=dict(environment.of_tool() if env is None else env, **{_STEP_COOKIE: cookie}),
         start_new_session=True,
-    )
-    known = process.identity(child.pid)
-    pump = _Pump(child, log)
-    timed_out = not pump.until_end(started + timeout_s)
-    if timed_out:
-        log.write("ended after %.0f s\n" % timeout_s)
-        process.kill_tree(cookie, known, _GRACE_S, name=_STEP_COOKIE)
-        pump.until_end(time.monotonic() + 1.0)
-    code = child.wait()
-    return Step(None if timed_out else code, pump.close(), time.monotonic() - started)
+    ) as child:
+        known = process.identity(child.pid)
+        pump = _Pump(child, log)
+        ended = False
+        try:
+            ended = pump.until_end(started + timeout_s)
+            if not ended:
+                log.write("ended after %.0f s\n" % timeout_s)
+        finally:
+            if not ended:  # or interrupted, as by a full disk
+                process.kill_tree(cookie, known, _GRACE_S, name=_STEP_COOKIE)
+        if not ended:
+            pump.until_end(time.monotonic() + 1.0)
+        code = child.wait()
+        return Step(code if ended else None, pump.close(), time.monotonic() - started)
 
 
 class _Pump:

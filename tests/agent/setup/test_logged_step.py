@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -53,6 +54,24 @@ def test_the_timeout_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> 
     assert done.says().startswith("timed out")
     pid = int(pids.read_text())
     found = stat(pid)
+    assert found is None or found.state in "ZX"
+
+
+def test_an_interruption_ends_all_that_was_started(log: StepLog, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"setsid sleep 600 & echo $$ $! > {pids}; echo begun; sleep 600"
+
+    class FullDisk(StepLog):
+        def write(self, text: str) -> None:
+            if text == "begun\n":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_step(FullDisk(log.path), ["sh", "-c", script], timeout_s=600)
+
+    child, descendant = map(int, pids.read_text().split())
+    assert stat(child) is None, "it was waited for"
+    found = stat(descendant)
     assert found is None or found.state in "ZX"
 
 
