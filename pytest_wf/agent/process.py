@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from pytest_wf.wire import environment
-from pytest_wf.wire.process import Stat, boot_id, read_proc, stat
+from pytest_wf.wire.process import Stat, boot_id, environ_of, read_proc, stat
 
 #: The environment variable that marks all processes of one attempt or operation.
 COOKIE = "WF_COOKIE"
@@ -201,7 +201,7 @@ def marked(cookie: str, name: str = COOKIE) -> Set[int]:
     entry = ("%s=%s" % (name, cookie)).encode()
     found = set()
     for pid in _pids():
-        environ = _proc(pid, "environ")
+        environ = environ_of(pid)
         if entry in environ and entry in environ.split(b"\0"):
             found.add(pid)
     return found

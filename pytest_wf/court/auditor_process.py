@@ -27,6 +27,7 @@ from weakref import WeakSet
 from pytest_wf.config.keys import Config
 from pytest_wf.court.auditor_answer import ConstitutionalAnswer, NoAnswer, clean, read_answer
 from pytest_wf.wire.files import BadJson, parse_json
+from pytest_wf.wire.process import environ_of
 
 #: The only variables of the controller's environment that an auditor gets.
 _ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME")
@@ -374,16 +375,7 @@ def _carriers(cookie: str) -> list[int]:
         pids = [name for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
-    return [int(pid) for pid in pids if mark in _environ_of(pid)]
-
-
-def _environ_of(pid: str) -> bytes:
-    # a raw open: this reads the file of every process, twice per phase
-    try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as f:
-            return f.read()
-    except OSError:
-        return b""  # it has ended, or belongs to another user
+    return [int(pid) for pid in pids if mark in environ_of(int(pid))]
 
 
 def _close(stream: IO[bytes] | None) -> None:

@@ -4,11 +4,16 @@ import functools
 import os
 import signal
 import threading
+import time
 from typing import NamedTuple, Optional, Tuple
 
 from pytest_wf.wire import environment
 
 _PROC_BYTES = 1 << 16
+#: The longest wait for the environment of a process inside `execve`.
+_EXEC_S = 2.0
+#: Fields of ``/proc/<pid>/stat``, counted from the one behind the name.
+_VSIZE, _ENV_START, _ENV_END = 20, 47, 48
 _PIPE = 128 + signal.SIGPIPE
 
 
@@ -67,6 +72,31 @@ def read_proc(path: str) -> Optional[bytes]:
         return None
     finally:
         os.close(fd)
+
+
+def environ_of(pid: int) -> bytes:
+    """The environment of process `pid`, NUL-terminated; b"" if it has none or it may not be read.
+
+    Inside `execve` there is none for a moment, and the process still has to be found by its new
+    one: that is waited for.
+    """
+    deadline = time.monotonic() + _EXEC_S
+    while True:
+        raw = read_proc("/proc/%d/environ" % pid)
+        if raw != b"" or not _is_in_exec(pid) or time.monotonic() > deadline:
+            return raw or b""
+        time.sleep(0.001)
+
+
+def _is_in_exec(pid: int) -> bool:
+    """Whether a process with an empty environment is being given another one."""
+    raw = read_proc("/proc/%d/stat" % pid) or b""
+    fields = raw.rpartition(b")")[2].split()
+    if len(fields) <= _ENV_END:
+        return False
+    size, begin, end = (int(fields[i]) for i in (_VSIZE, _ENV_START, _ENV_END))
+    # zombies and threads of the kernel have no memory; one started by `env -i` has an empty range
+    return size > 0 and (end == 0 or begin < end)
 
 
 def stat(pid: int) -> Optional[Stat]:

@@ -59,3 +59,25 @@ def test_a_process_whose_start_time_cannot_be_read_has_not_ended(
     running.kill()
     running.wait()
     assert process.has_ended(running.pid, "Sat Jan  3 00:00:00 2026")
+
+
+def test_a_process_that_was_started_just_now_is_known_by_its_environment() -> None:
+    for _ in range(30):  # inside `execve` there is a moment without one
+        with subprocess.Popen(["sleep", "600"], env={"WF_MARK": "one"}) as started:
+            found = process.environ_of(started.pid)
+            started.kill()
+        assert b"WF_MARK=one\0" in found
+
+
+def test_what_never_has_an_environment_is_not_waited_for(
+    running: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_EXEC_S", 1e9)
+    with subprocess.Popen(["sleep", "600"], env={}) as started:
+        assert process.environ_of(started.pid) == b""
+        started.kill()
+    running.kill()
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+    assert process.environ_of(running.pid) == b""
+    monkeypatch.setattr(process, "read_proc", lambda path: None)  # it may not be looked at
+    assert process.environ_of(os.getpid()) == b""
