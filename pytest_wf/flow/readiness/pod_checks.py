@@ -20,6 +20,10 @@ _CLOCK_TOLERANCE_S = 60.0
 #: The keys of paths that every flow writes to.
 _FILES = ("REMOTE_ENV_PATH", "WF_STATE_FILE")
 _WRITTEN = ("OPS_REMOTE_OUTPUTS_DIR", "OPS_REMOTE_REPO", *_FILES)
+_OTHER_ROOT = (
+    "Correct that, or set WF_POD_ROOT to another folder, such as one in the login's home, and "
+    "begin these paths with ${WF_POD_ROOT}/."
+)
 
 
 @dataclass(frozen=True)
@@ -127,16 +131,19 @@ def _gpus(pod: Pod) -> Iterator[Finding]:
 def _folders(pod: Pod) -> Iterator[Finding]:
     places = pod.facts["places"]
     used = [*_WRITTEN, *["RUN_OUT_LOCAL_ROOT"] * (pod.project.config.run_out_mode == "local_sync")]
+    # the keys of the same trouble at the same place are one problem: most paths have one root
+    keys_of: dict[str, list[str]] = {}
     for key in used:
-        place = places[key]
-        trouble = _trouble(place, key not in _FILES)
+        trouble = _trouble(places[key], key not in _FILES)
         if trouble:
-            yield problem(
-                f"{key}: {place['at']} {trouble}.", f"Correct that, or {key}.", "pod-disk"
-            )
+            keys_of.setdefault(f"{places[key]['at']} {trouble}", []).append(key)
+    for told, keys in keys_of.items():
+        remedy = f"Correct that, or {keys[0]}." if len(keys) == 1 else _OTHER_ROOT
+        yield problem(f"{', '.join(keys)}: {told}.", remedy, "pod-disk")
     cache = places.get("HF_HOME")
-    if cache and _trouble(cache):
-        yield warning(f"HF_HOME: {cache['at']} {_trouble(cache)}.", "Correct that, or HF_HOME.")
+    told = f"{cache['at']} {_trouble(cache)}" if cache and _trouble(cache) else ""
+    if told and told not in keys_of:
+        yield warning(f"HF_HOME: {told}.", "Correct that, or HF_HOME.")
     outputs = places["OPS_REMOTE_OUTPUTS_DIR"]
     free = outputs["free_bytes"]
     if MIN_FREE_BYTES <= free < _LITTLE_BYTES:

@@ -239,6 +239,18 @@ def test_a_folder_that_results_cannot_go_to_is_a_problem(
     assert (status, text in said) == ("problem", True)
 
 
+def test_a_root_that_cannot_be_written_is_one_problem_that_names_its_key(look: Any) -> None:
+    closed = {
+        key: place(one["path"], at="/mnt", writable=False) for key, one in facts()["places"].items()
+    }
+    found = [one for one in look("pod-folders", places=closed) if one[0] != "ok"]
+    status, said = the_only(found)
+    assert status == "problem"
+    assert said.startswith("OPS_REMOTE_OUTPUTS_DIR, OPS_REMOTE_REPO, REMOTE_ENV_PATH, ")
+    assert "/mnt cannot be written to by the login. " in said
+    assert "set WF_POD_ROOT to another folder" in said
+
+
 def test_a_config_of_somebody_else_on_the_pod_is_a_problem(look: Any) -> None:
     mine = place("/mnt/.bashrc", at="/mnt/.bashrc", is_folder=False, foreign=True)
     status, said = look("pod-folders", places={**facts()["places"], "REMOTE_ENV_PATH": mine})[0]
