@@ -28,6 +28,9 @@ CONFIG_COLUMN = "config"
 #: Optional columns; an empty cell means the config's value.
 OPTIONAL_COLUMNS = ("timeout_secs", "gpus", "nodes", "retries", "expect")
 
+#: Said of a column that looks like no other: people give each hyperparameter its own.
+_IN_OVERRIDES = " Arguments of your trainer, such as --lr=0.1, belong in the column overrides."
+
 #: Columns whose own syntax excludes what `_odd` finds.
 _STRICT = frozenset({"run_id", "seed", "timeout_secs", "gpus", "nodes", "retries"})
 
@@ -263,12 +266,15 @@ def _columns(line: int, header: list[str], problems: Problems) -> list[str] | No
         elif plain in first:
             problems.add(line, plain, None, "the column occurs twice.", "Keep one of them.")
         elif name not in every:
-            remedy = nearest(plain, every) + f"Known: {', '.join(every)}."
+            near = nearest(plain, every)
+            remedy = near + f"Known: {', '.join(every)}." + ("" if near else _IN_OVERRIDES)
             problems.add(line, visible(name)[:60], None, "not a known column.", remedy)
         first[plain] = name
     for name in COLUMNS:
         if name not in first and name != CONFIG_COLUMN:
-            remedy = f"Begin with {','.join(COLUMNS)}."
+            optional = CONFIG_COLUMN not in first
+            wanted = [c for c in COLUMNS if not (optional and c == CONFIG_COLUMN)]
+            remedy = f"Begin with {','.join(wanted)}."
             problems.add(line, name, None, "the column is missing.", remedy)
     return header if len(problems) == before else None
 
