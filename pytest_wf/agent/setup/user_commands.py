@@ -50,6 +50,10 @@ _CONFLICT_REMEDY = (
     "Loosen that requirement to what the image has, install that package with --no-deps or build "
     "it with --no-build-isolation, or point REMOTE_PYTHON_BIN at a Python with what it needs."
 )
+_NO_TORCH_REMEDY = (
+    "A flow installs no torch: point REMOTE_PYTHON_BIN at the Python that has it, or install it "
+    "there yourself."
+)
 
 
 class UserCommands:
@@ -84,7 +88,8 @@ class UserCommands:
         facts = {"rc": done.returncode, "log_tail": done.tail()}
         why = image.why_in_conflict("%s\n%s" % (done.output, said))
         if why:
-            raise Refusal("torch", "%s: %s" % (key, why), _CONFLICT_REMEDY, facts)
+            remedy = _CONFLICT_REMEDY if self._torch else _NO_TORCH_REMEDY
+            raise Refusal("torch", "%s: %s" % (key, why), remedy, facts)
         raise Refusal(
             kind,
             "%s: %s" % (key, done.says()),

@@ -137,6 +137,7 @@ def test_no_torch_is_installed_where_the_image_has_none(
         install(f"pip install {index} books", REMOTE_PYTHON_BIN=str(make_image(tmp_path / "bare")))
 
     assert refused.value.kind == "torch"
+    assert "point REMOTE_PYTHON_BIN at the Python that has it" in refused.value.remedy
 
 
 @pytest.mark.long
