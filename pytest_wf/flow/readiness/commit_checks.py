@@ -29,6 +29,8 @@ _SHOWN = 5
 #: The most lines that one check reports.
 _MOST = 20
 _COMMIT_IT = "Commit it"
+#: The variable of the folder whose files are fetched.
+_OUT_DIR = "TRAIN_OUT_DIR"
 #: Commands that install packages into an environment, and no file into the repository.
 _INSTALLS_PACKAGES = re.compile(
     r"(?:\S*python\S* -m |uv )?pip3? install |uv sync|uv export|poetry install|apt(-get)? "
@@ -200,6 +202,22 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
             f"{key}: the commit has no {next(iter(kinds))}; the module is looked for among the "
             "installed packages.",
             f"Correct {key} if it is to be a module of the repository.",
+        )
+
+
+def _results(it: Checkout) -> Iterator[Finding]:
+    """The command or its script names the folder that is fetched, each row's own."""
+    template, commit = it.config.train_command_template, it.commit
+    if commit is None or not template:
+        return
+    _, files = _trainer_paths(it.config)
+    scripts = [path for path in files if commit.kind(path) == FILE]
+    if scripts and not any(_OUT_DIR in text for text in (template, *map(commit.text, scripts))):
+        yield warning(
+            f"neither TRAIN_COMMAND_TEMPLATE nor {scripts[0]} names {_OUT_DIR}: files that the "
+            "trainer writes elsewhere are not fetched, and the next row may replace them.",
+            f'Give the trainer "${_OUT_DIR}" as its output folder, or start it there '
+            "(`wf docs trainers`).",
         )
 
 
@@ -379,6 +397,12 @@ COMMIT_CHECKS: tuple[ReadinessCheck[Checkout], ...] = (
         "the commit has `TRAIN_WORKDIR_REL` and `TRAIN_ENTRYPOINT`, or the script that "
         "`TRAIN_COMMAND_TEMPLATE` starts with",
         _trainer,
+    ),
+    ReadinessCheck(
+        "results",
+        "`TRAIN_COMMAND_TEMPLATE`, or the script that it starts with, names `TRAIN_OUT_DIR` (a "
+        "warning)",
+        _results,
     ),
     ReadinessCheck("row-configs", "the commit has each row's config", _configs),
     ReadinessCheck(

@@ -179,6 +179,21 @@ def test_a_template_that_starts_with_a_script_needs_that_script(
     assert the_only(look("trainer"))[0] == "ok"
 
 
+def test_a_trainer_that_is_not_told_where_its_results_belong_is_a_warning(
+    root: Path, look: Look, configure: Configure
+) -> None:
+    (root / "train" / "fixed.py").write_text("open('checkpoints/last', 'w')\n")
+    (root / "train" / "told.py").write_text("import os\nos.environ['TRAIN_OUT_DIR']\n")
+    commit_all(root, "Trainers")
+    configure(TRAIN_COMMAND_TEMPLATE="'launch fixed.py \"$@\"'")
+    status, text = the_only(look("results"))
+    assert status == "warning"
+    assert "nor train/fixed.py names TRAIN_OUT_DIR" in text
+    for command in ('cd "$TRAIN_OUT_DIR" && launch "$OLDPWD"/fixed.py', "launch told.py"):
+        configure(TRAIN_COMMAND_TEMPLATE=f"'{command}'")
+        assert look("results") == []
+
+
 @pytest.mark.parametrize("key", ["TRAIN_ENTRYPOINT", "TRAIN_COMMAND_TEMPLATE"])
 def test_a_module_is_in_the_commit_or_perhaps_in_a_package(
     root: Path, look: Look, configure: Configure, key: str
