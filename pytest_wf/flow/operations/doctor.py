@@ -17,6 +17,7 @@ from pytest_wf.flow.readiness.commit_checks import known_commit
 from pytest_wf.flow.readiness.finding import (
     PROBLEM,
     WAITS,
+    WARNING,
     Finding,
     ReadinessCheck,
     ok,
@@ -50,9 +51,15 @@ class Verdict(Result):
 
     @property
     def last_line(self) -> str:
-        """``ready``, or the number of problems."""
-        count = len(problems_of(self.findings))
-        return "ready" if not count else f"{count} problem{'s' if count > 1 else ''}"
+        """The number of problems, or ``ready`` with the number of warnings."""
+        if not self.is_ready:
+            return _counted(len(problems_of(self.findings)), "problem")
+        warnings = sum(finding.status == WARNING for finding in self.findings)
+        return f"ready, with {_counted(warnings, 'warning')}" if warnings else "ready"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def doctor(controller: Controller, open_session: Callable[[], PodSession]) -> Verdict:

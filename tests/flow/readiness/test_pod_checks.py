@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_wf.flow.operations.doctor import judge_pod
+from pytest_wf.flow.operations.doctor import Verdict, judge_pod
+from pytest_wf.flow.readiness.finding import ok, problem, warning
 from pytest_wf.testing import commit_all
 from tests.support.readiness import load, the_only, told
 
@@ -362,6 +363,13 @@ def test_a_pod_without_the_torch_that_the_commit_needs_is_a_warning(
 
     assert (status, "Point REMOTE_PYTHON_BIN at" in text) == ("warning", True)
     assert text.startswith(f"python3 has no torch, and {file} needs it.")
+
+
+def test_the_last_line_counts_the_problems_or_else_the_warnings() -> None:
+    told = [ok("fine"), warning("odd"), warning("odder"), problem("wrong", "Correct it.")]
+    ended = [Verdict("doctor", {}, findings=tuple(told[:count])) for count in (1, 2, 3, 4)]
+    lines = [verdict.last_line for verdict in ended]
+    assert lines == ["ready", "ready, with 1 warning", "ready, with 2 warnings", "1 problem"]
 
 
 @pytest.mark.parametrize("requirements", ["torch-geometric\n", "torchmetrics\n", "# torch\n"])
