@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pytest_wf.project.parameters import CONFIG, SEED, typed
 from pytest_wf.report.folder import Folder, read_folders, rule_of
 from pytest_wf.report.links import Links
 from pytest_wf.report.model import PageRow
-from pytest_wf.report.rows import Found, rows_of
+from pytest_wf.report.rows import NOT_LAUNCHED, Found, rows_of
 from pytest_wf.wire.rows import Extremes, RowStatus
 
 #: Columns of every row, in order. They are followed by ``override.<name>``, in the order of the
@@ -69,8 +69,8 @@ class Results:
     parameters: tuple[Mapping[str, Any], ...]
     #: Ranking of the rows of all flows.
     ranking: Ranking
-    #: Why rows may be wrong, a sentence each: evidence that cannot be read, was changed, or
-    #: belongs to a flow that has not ended.
+    #: Why rows may be wrong or missing, a sentence each: evidence that cannot be read, was changed,
+    #: or belongs to a flow that has not ended or launched nothing.
     remarks: tuple[str, ...] = ()
 
     @property
@@ -122,17 +122,26 @@ def results_of(flow_dirs: Iterable[Path], rank_by: str = "") -> Results:
         statuses=tuple(statuses),
         parameters=tuple(one.row.parameters for _, one in found),
         ranking=ranking,
-        remarks=tuple(remark for folder in folders for remark in _remarks(folder)),
+        remarks=tuple(
+            remark
+            for folder in folders
+            for remark in _remarks(folder, {one.row.state for its, one in found if its is folder})
+        ),
     )
 
 
-def _remarks(folder: Folder) -> Iterator[str]:
-    """Remarks on a flow's evidence besides its rows."""
+def _remarks(folder: Folder, states: Collection[str]) -> Iterator[str]:
+    """Remarks on a flow's evidence besides its rows; `states` are those of its rows."""
     yield from (f"{folder.flow_id}: {problem}" for problem in folder.problems)
     if chain.SUMMARY not in folder.names:
         yield f"{folder.flow_id}: it has not ended, or was killed; its rows are as last seen."
     elif not folder.verified.ok:
         yield f"{folder.flow_id}: its evidence is not as it was written; see wf verify."
+    if states == {NOT_LAUNCHED}:
+        yield (
+            f"{folder.flow_id}: it launched no row; `wf results FOLDER` shows the rows of an "
+            f"earlier flow, a folder of {folder.path.parent}."
+        )
 
 
 def _rows(folder: Folder, flow: int) -> list[Found]:

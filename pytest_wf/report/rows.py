@@ -30,6 +30,8 @@ _TAIL_LINES = 40
 #: The most rows whose log's end is on the page.
 MAX_TAILS = 200
 _MAX_CHARS = 2_000
+#: The state of a row of a flow that ended and launched nothing.
+NOT_LAUNCHED = "not launched"
 _MAX_TAILS_BYTES = 16 * 1024 * 1024
 
 
@@ -144,7 +146,7 @@ def _unseen(folder: Folder) -> str:
     known = folder.start.contracts if folder.start is not None else CONTRACTS
     judged = {code for code, files in folder.phases.items() if files.verdict is not None}
     never_came = any(code < "P60" and code not in judged for code in known)
-    return "not launched" if folder.summary is not None or never_came else "unknown"
+    return NOT_LAUNCHED if folder.summary is not None or never_came else "unknown"
 
 
 def _planned(folder: Folder) -> dict[str, Row]:

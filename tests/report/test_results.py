@@ -68,6 +68,15 @@ def test_a_row_has_its_parameters_metrics_and_extremes_as_typed_values(flow: Pat
     assert Path(first["path"]).name == "a" and found.rows[1]["path"] == ""
 
 
+def test_a_flow_that_launched_no_row_leads_to_earlier_ones(tmp_path: Path, flow: Path) -> None:
+    halted = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-1").start([row("a", 0)])
+    halted.before_the_sweep()
+    (remark,) = results_of([Path(halted.end())]).remarks
+    assert remark.startswith(f"{halted.folder.name}: it launched no row; `wf results FOLDER` shows")
+    assert remark.endswith(f"a folder of {halted.folder.parent}.")
+    assert results_of([flow]).remarks == ()
+
+
 def test_rows_are_ranked_and_the_best_is_named_with_its_flow(flow: Path) -> None:
     found = results_of([flow])
     assert [row["rank"] for row in found.rows] == [2, 1, None, None]
