@@ -92,6 +92,7 @@ def test_p80_names_the_run_and_the_file_and_the_other_runs_come_home_verified(od
     assert "wf.left_out.checkpoints=on the pod, and not fetched: " in junit
     assert "out/ckpt.pt (checkpoint, 1.0 kB)" in junit
     assert "out/ckpt.pt (checkpoint, 1.0 kB)" in flown.output
+    assert "; FETCH_INCLUDE_CHECKPOINTS=1 fetches checkpoints" in flown.output
     page = (odd.root / "reports" / "report.html").read_text()
     assert "out/ckpt.pt (checkpoint, 1.0 kB)" in page
     verified = odd.wf("verify", str(flown.folder))

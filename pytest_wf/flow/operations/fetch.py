@@ -215,6 +215,8 @@ def left_out_notes(facts: Mapping[str, Any]) -> dict[str, Note]:
         named = [LeftOut.from_json(one) for one in run["left_out"]]
         if named:
             told = left_out_text(named, run["left_out_count"], run["left_out_bytes"])
+            if any(one.is_checkpoint for one in named):
+                told += "; FETCH_INCLUDE_CHECKPOINTS=1 fetches checkpoints"
             notes[run_id] = Note("left-out", f"on the pod, and not fetched: {told}")
     return notes
 
