@@ -37,6 +37,8 @@ QUESTIONS = {
     "disk full free space": "how-to/make-room",
     "upgrade to a new version": "how-to/upgrade",
     "uninstall": "how-to/remove",
+    "delete everything": "how-to/remove",
+    "how to get my checkpoint": "how-to/checkpoints",
     "test the first row quickly before the sweep": "how-to/smoke-run",
     "close laptop and come back later": "how-to/come-back",
     "slack notification": "how-to/messages",
