@@ -35,9 +35,13 @@ def why_not() -> str:
     name = f"wf-try-{os.getpid()}"
     if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
         return "this machine allows no network namespaces"
-    tried = subprocess.run(["ip", "netns", "exec", name, "nft", _TABLE], capture_output=True)
+    argv = ["ip", "netns", "exec", name, "nft", _TABLE]
+    tried = subprocess.run(argv, capture_output=True, text=True)
     subprocess.run(["ip", "netns", "del", name])
-    return "this kernel has no nftables" if tried.returncode else ""
+    if tried.returncode:
+        # of the kernel, or of a chroot, where / is no mount point
+        return f"no nftables in a network namespace: {tried.stderr.strip()}"
+    return ""
 
 
 class PodNetwork:
