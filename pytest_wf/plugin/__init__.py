@@ -20,6 +20,8 @@ __all__ = ["pytest_addhooks", "pytest_addoption", "pytest_cmdline_main", "pytest
 
 #: Read when the plugin is loaded: later, pytest's capture replaces stdin with /dev/null.
 _IS_INTERACTIVE = os.isatty(0)
+#: How many more objects than before there may be until garbage is looked for.
+_OBJECTS_OF_A_COLLECTION = 20_000
 MARKERS = (
     'phase(code, command="", needs="", rows=False, timeout_s=None, laws=(), once=False): '
     "a phase of the remote experiment's lifecycle, run in the order of the codes",
@@ -83,6 +85,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # collections look at what a flow makes, and not each time at all modules that are there
     gc.freeze()
     config.add_cleanup(gc.unfreeze)
+    # importing makes no garbage, and need not stop to look for it
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_OF_A_COLLECTION, *thresholds[1:])
+    config.add_cleanup(lambda: gc.set_threshold(*thresholds))
     from pytest_wf.plugin.activate import activate
 
     activate(config, interactive=_IS_INTERACTIVE)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 
 import pytest
 
+from pytest_wf.plugin.phase_item import PHASE
 from pytest_wf.plugin.reporting import Reporting
 from pytest_wf.report.running import SeenCurves
 from pytest_wf.wire.rows import CampaignStatus
@@ -20,6 +24,8 @@ FIRST_S = 10.0
 #: Drawing takes at most one part in this many of the flow's time.
 _SHARE = 20
 _MAX_FAILURES = 3
+#: While the pod does the work of this phase, the controller has nothing to do.
+_IDLE_PHASE = "P40"
 
 
 class ReportPage:
@@ -35,6 +41,7 @@ class ReportPage:
         self._next: float | None = None
         self._failures = 0
         self._curves = SeenCurves()
+        self._is_imported = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -43,6 +50,13 @@ class ReportPage:
         if flow is not None and flow.project.options.wait:
             flow.watched.observers.append(self._rows_seen)
         return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Import what draws the page while the flow waits for its pod."""
+        if item.stash[PHASE].contract.code == _IDLE_PHASE and not self._is_imported:
+            self._is_imported = True
+            Thread(target=_import_drawing, name="wf-page").start()
 
     def _rows_seen(self, status: CampaignStatus) -> None:
         """Draw the page of the running flow, if it is time. Never fails the flow."""
@@ -88,3 +102,8 @@ class ReportPage:
                 f"Write it with `wf report {os.path.relpath(flow.store.dir)}`."
             )
         self._reporting.page_drawn(page, message)
+
+
+def _import_drawing() -> None:
+    with suppress(Exception):  # whoever draws the page says why it cannot be drawn
+        import_module("pytest_wf.report.page")
