@@ -36,10 +36,12 @@ _MAX_BYTES = 1024 * 1024
 #: The folder of this package.
 _HOME = str(Path(__file__).resolve().parents[2])
 _OWN = ["python", "-m", "pytest_wf.auditor"]
-#: Starts the default auditor without site packages, which it does not use.
+#: Starts the default auditor without site packages, which it does not use. The court waits for its
+#: end, which tidies nothing up.
 _OWN_START = ("-I", "-S", "-c")
 _OWN_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); from pytest_wf.auditor import main; sys.exit(main())"
+    "import os, sys; sys.path.append(sys.argv[1]); from pytest_wf.auditor import main; "
+    "status = main(); sys.stdout.flush(); sys.stderr.flush(); os._exit(status)"
 )
 
 

@@ -89,6 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
     thresholds = gc.get_threshold()
     gc.set_threshold(_OBJECTS_OF_A_COLLECTION, *thresholds[1:])
     config.add_cleanup(lambda: gc.set_threshold(*thresholds))
+    from pytest_wf.plugin.own_modules import OwnModules
+
+    config.add_cleanup(OwnModules.install())
     from pytest_wf.plugin.activate import activate
 
     activate(config, interactive=_IS_INTERACTIVE)
