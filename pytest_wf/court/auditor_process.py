@@ -11,11 +11,9 @@ import os
 import secrets
 import selectors
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from weakref import WeakSet
 
 from pytest_wf.config.keys import Config
 from pytest_wf.court.auditor_answer import ConstitutionalAnswer, NoAnswer, clean, read_answer
+from pytest_wf.court.auditor_folder import AuditorFolder
 from pytest_wf.wire.files import BadJson, parse_json
 from pytest_wf.wire.process import environ_of
 
@@ -209,7 +208,7 @@ class _Process:
         #: How many other processes were alive at its end.
         self.left_behind = 0
         self._cookie = secrets.token_hex(16)
-        self._folder = tempfile.mkdtemp(prefix="wf-audit-")
+        self._folder = AuditorFolder()
         self._has_ended = False
         popen: subprocess.Popen[bytes] | None = None
         try:
@@ -218,7 +217,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=self._folder,
+                cwd=self._folder.path,
                 env={**environ, _COOKIE: self._cookie},
                 start_new_session=True,
             )
@@ -227,7 +226,7 @@ class _Process:
         finally:
             if popen is None:  # an interruption may have come during the start
                 _kill_tree(None, self._cookie)
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.remove()
         self.popen = popen
         self.living.add(self)
 
@@ -247,7 +246,7 @@ class _Process:
             self.living.discard(self)
             for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
                 _close(stream)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
 
 def _leave_all() -> None:

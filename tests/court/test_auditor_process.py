@@ -435,6 +435,35 @@ def test_one_that_was_never_asked_is_ended_with_its_directory(
     assert not folder.exists()
 
 
+def test_the_directories_of_killed_flows_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    program = "import sys; from pytest_wf.court.auditor_process import Auditors; "
+    program += "a = Auditors('cat', 600, is_ahead=True); a.prepare(); print('begun'); "
+    program += "sys.stdout.flush(); sys.stdin.read(); a.close()"
+
+    def flow() -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-c", program]
+        started = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"begun\n"
+        return started
+
+    with flow() as killed:
+        (abandoned,) = tmp_path.iterdir()
+        killed.kill()
+    (tmp_path / "wf-auditor-file").touch()
+    with flow() as living:
+        assert not abandoned.exists()
+        (kept,) = (path for path in tmp_path.iterdir() if path.is_dir())
+        with flow() as another:
+            assert kept.exists()
+            another.communicate()
+        living.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == ["wf-auditor-file"]
+
+
 def test_a_child_that_a_phase_forked_keeps_no_auditor_waiting(
     ahead: Callable[..., Auditors],
 ) -> None:
