@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ import pytest
 from pytest_wf.agent import process
 from pytest_wf.testing import write_project
 from tests.support import environment
+from tests.support.debian import RELEASES, DebianHost
 from tests.support.environment import BYTECODE, PATH, WITHOUT_TEST_PLUGINS, is_worked_on
 from tests.support.flow_project import Project
 from tests.support.letterbox import Letterbox
@@ -211,15 +213,38 @@ def no_dead_tmux_sockets() -> Iterator[None]:
     yield
     for path in Path(f"/tmp/tmux-{os.getuid()}").glob("wf-*"):
         try:
-            if path.stat().st_mtime >= began and not _answers(path):
-                path.unlink()
+            if path.is_socket() and path.stat().st_mtime >= began and not _answers(path):
+                _remove_dead(path)
         except FileNotFoundError:
             pass  # another run was quicker
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a tmux server's socket if it is dead: one that begins has it before it listens.
+
+    tmux holds this lock from before the socket exists until the server listens.
+    """
+    lock = Path(f"{path}.lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not _answers(path):
+            path.unlink()
+        lock.unlink()
 
 
 def _answers(path: Path) -> bool:
     with closing(socket.socket(socket.AF_UNIX)) as sock:
         return sock.connect_ex(str(path)) != errno.ECONNREFUSED
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DebianHost]:
+    """A host of each other Debian release."""
+    made = DebianHost(request.param, tmp_path_factory.mktemp("debian"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.debian import RELEASES, SHELLS, Account, DebianHost
+from tests.support.debian import SHELLS, Account, DebianHost
 
 # the first test of a release waits for its packages
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
@@ -68,16 +68,6 @@ START_UP = {
     "tcsh": {".tcshrc": _TCSH},
     "root": {".bashrc": _SH},
 }
-
-
-@pytest.fixture(scope="module", params=RELEASES)
-def host(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DebianHost]:
-    """A host of each release."""
-    made = DebianHost(request.param, tmp_path_factory.mktemp("debian"))
-    yield made
-    made.close()
 
 
 def through(project: Any, account: Account) -> Any:

@@ -144,20 +144,10 @@ class Slurm:
 
     def stop(self) -> None:
         """End all jobs and daemons, and remove the folder."""
-        with suppress(subprocess.SubprocessError):
-            if "slurmctld" in self._daemons:
-                self.client("scancel", "--full", f"--user={os.getuid()}")
-                until(lambda: not self.client("squeue", "-h"), "all jobs have ended", 30)
-        for name in list(self._daemons):
-            self.kill(name, signal.SIGTERM)
-        slurm_guardian.end(self.conf)
-        if self._guardian is not None:
-            self._guardian.kill()
-            self._guardian.wait()
-        for cgroup in self._cgroups:
-            for folder, _, _ in os.walk(cgroup, topdown=False):
-                os.rmdir(folder)
-        shutil.rmtree(self.folder)
+        try:
+            self._end_jobs()
+        finally:
+            self._end_daemons()
 
     def start_controller(self) -> None:
         """Start slurmctld; it goes on from the state that one before left."""
@@ -185,6 +175,24 @@ class Slurm:
     def log(self, name: str) -> str:
         """What a daemon said so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    def _end_jobs(self) -> None:
+        with suppress(subprocess.SubprocessError):
+            if "slurmctld" in self._daemons:
+                self.client("scancel", "--full", f"--user={os.getuid()}")
+                until(lambda: not self.client("squeue", "-h"), "all jobs have ended", 30)
+
+    def _end_daemons(self) -> None:
+        for name in list(self._daemons):
+            self.kill(name, signal.SIGTERM)
+        slurm_guardian.end(self.conf)
+        if self._guardian is not None:
+            self._guardian.kill()
+            self._guardian.wait()
+        for cgroup in self._cgroups:
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                os.rmdir(folder)
+        shutil.rmtree(self.folder)
 
     def _spawn(self, program: str, *words: str, name: str = "") -> None:
         name = name or program

@@ -16,7 +16,7 @@ from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.rpc import launch
 from pytest_wf.pods.rpc.client import AgentClient
 from tests.support.agent_pod import config_values, made_ready
-from tests.support.debian import RELEASES, SHELLS, Account, DebianHost
+from tests.support.debian import SHELLS, Account, DebianHost
 from tests.support.repository import Upstream
 
 if TYPE_CHECKING:
@@ -34,16 +34,6 @@ FILES = {
     "fish": ".config/fish/config.fish",
     "tcsh": ".tcshrc",
 }
-
-
-@pytest.fixture(scope="module", params=RELEASES)
-def host(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DebianHost]:
-    """A host of each release."""
-    made = DebianHost(request.param, tmp_path_factory.mktemp("debian"))
-    yield made
-    made.close()
 
 
 @pytest.fixture
