@@ -14,6 +14,7 @@ from pytest_wf.flow.readiness.local_commit import (
     FILE,
     FOLDER,
     SUBMODULE,
+    SUBMODULES,
     LocalCommit,
     checked_out,
     pinned,
@@ -173,6 +174,9 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
     config, commit = it.config, it.commit
     if commit is None:
         return
+    workdir = it.in_workdir("")
+    key, files = _trainer_paths(config)
+    commit.kinds([TREES, workdir, *files, SUBMODULES])  # in one call of git
     if config.data_dir and config.data_link and commit.kind(config.data_link) == FILE:
         yield problem(
             f"DATA_LINK: {config.data_link} is a file of commit {commit.sha[:12]}.",
@@ -185,12 +189,10 @@ def _trainer(it: Checkout) -> Iterator[Finding]:
             "Rename it in the repository.",
             "repository",
         )
-    workdir = it.in_workdir("")
     kind = commit.kind(workdir)
     if kind != FOLDER:
         yield _missing(it, "TRAIN_WORKDIR_REL", workdir, kind, "folder")
         return
-    key, files = _trainer_paths(config)
     kinds = {path: commit.kind(path) for path in files}
     found = [path for path, kind in kinds.items() if kind == FILE]
     if found:

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_wf.errors import OperationFailed
@@ -19,6 +19,8 @@ from pytest_wf.wire.trainer import entrypoint
 _TIMEOUT_S = 120.0
 #: The kind of a path in a commit; '' if it does not exist.
 FILE, FOLDER, SUBMODULE, ABSENT = "blob", "tree", "commit", ""
+#: The file that lists a commit's submodules.
+SUBMODULES = ".gitmodules"
 
 #: Asks git for a folder's repository, and where in it the folder is.
 _PLACE = ("--show-toplevel", "--show-prefix")
@@ -36,22 +38,30 @@ class LocalCommit:
     sha: str
     #: The project's path in the repository: '' or ``sub/``.
     prefix: str
+    #: The kinds that git has told.
+    _kinds: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def kind(self, path: str) -> str:
         """The kind of a path in the commit; see `kinds`."""
         return self.kinds([path])[path]
 
     def kinds(self, paths: Iterable[str]) -> dict[str, str]:
-        """The kind of each path in the commit: FILE, FOLDER, SUBMODULE or ABSENT.
+        """The kind of each path in the commit: FILE, FOLDER, SUBMODULE or ABSENT; asked once.
 
         Links are followed; one that leads out of the repository counts as a file.
         """
-        wanted = list(dict.fromkeys(paths))
-        lines = "".join(f"{self.sha}:{_normal(path)}\n" for path in wanted)
+        asked = list(dict.fromkeys(paths))
+        unknown = [path for path in asked if path not in self._kinds]
+        if unknown:
+            self._kinds.update(self._told(unknown))
+        return {path: self._kinds[path] for path in asked}
+
+    def _told(self, paths: Iterable[str]) -> dict[str, str]:
+        lines = "".join(f"{self.sha}:{_normal(path)}\n" for path in paths)
         words = ("cat-file", "--batch-check=%(objecttype)", "--follow-symlinks")
         told = iter(_git(self.root, *words, stdin=lines).splitlines())
         found = {}
-        for path in wanted:
+        for path in paths:
             line = next(told, "")
             kind = line.split(" ")[0]
             if kind in ("symlink", "dangling", "loop", "notdir") and line.split(" ")[-1].isdigit():
@@ -83,9 +93,9 @@ class LocalCommit:
 
     def submodules(self) -> list[str]:
         """Paths of the commit's submodules."""
-        if self.kind(".gitmodules") != FILE:
+        if self.kind(SUBMODULES) != FILE:
             return []
-        blob = f"--blob={self.sha}:.gitmodules"
+        blob = f"--blob={self.sha}:{SUBMODULES}"
         listed = _git(self.root, "config", blob, "-z", "--get-regexp", r"\.path$", may_fail=True)
         return [entry.partition("\n")[2] for entry in listed.split("\0") if "\n" in entry]
 
