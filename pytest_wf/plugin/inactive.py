@@ -28,7 +28,9 @@ class Inactive:
         folder = collection_path if collection_path.is_dir() else collection_path.parent
         if not (folder / CONFIG_NAME).is_file():
             return None
-        self._left_out.add(folder.name)
+        # the evidence of a flow has a copy of the config, and nothing to collect
+        if any(folder.glob("*.py")):
+            self._left_out.add(folder.name)
         return True
 
     @pytest.hookimpl(wrapper=True)

@@ -199,6 +199,9 @@ def test_without_the_option_the_node_id_of_a_row_is_not_found_and_one_line_says_
 def test_without_the_option_a_flow_stays_empty_and_one_line_says_why(
     pytester: pytest.Pytester, project: Path, argument: str
 ) -> None:
+    evidence = project / "reports" / "flows" / "f-1"
+    evidence.mkdir(parents=True)
+    (evidence / "workflow.env").write_text("# the copy of a flow's config\n")
     result = pytester.runpytest_inprocess("--collect-only", argument)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["wf: flows/ left out: *--wf-flow"])
