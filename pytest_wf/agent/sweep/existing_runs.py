@@ -308,8 +308,8 @@ def _trained_otherwise(found: List[Differing], meant: str) -> Refusal:
             more,
             clock.lasted(facts["seconds"]),
         ),
-        'Set SWEEP_RETRAIN="%s" to train these again, or SWEEP_FORCE=1 for all rows; the earlier '
-        "runs then move to the archive.%s"
+        'Set SWEEP_RETRAIN="%s" in the config to train these again, or SWEEP_FORCE=1 for all rows; '
+        "the earlier runs then move to the archive. To keep them, give the rows other ids.%s"
         % (these, " If you mean that campaign, continue it with %s." % resume if meant else ""),
         facts,
     )

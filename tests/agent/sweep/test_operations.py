@@ -118,7 +118,8 @@ def test_a_good_run_of_another_commit_stops_the_start_and_is_left_alone(pod: Any
         pod.start(make_row("a"), make_row("b"), git_sha="b" * 40)
     told = str(refused.value)
     assert "a (commit aaaaaaaaaaaa, now bbbbbbbbbbbb)" in told
-    assert 'SWEEP_RETRAIN="a"' in told and "SWEEP_FORCE=1" in told
+    assert 'SWEEP_RETRAIN="a" in the config' in told and "SWEEP_FORCE=1" in told
+    assert "To keep them, give the rows other ids." in told
     assert refused.value.facts["campaigns"] == [first]
     assert refused.value.facts["seconds"] > 0
     assert (pod.outputs / "a" / "summary.json").exists()
