@@ -133,6 +133,18 @@ def test_parameters_of_failed_rows_alone_are_not_compared(passed: Path, open_pag
     expect(page.locator("#parameter-note")).to_have_text("None of the rows shown has succeeded.")
 
 
+def test_an_override_of_one_row_alone_is_not_compared_with_an_unknown_default(
+    new_flow: Callable[..., Any], new_row: Callable[..., Any], open_page: Open
+) -> None:
+    flow = new_flow()
+    flow.start([new_row(run_id, i) for i, run_id in enumerate(("baseline", "lr-1"))])
+    flow.sweep({"baseline": "gpt2.py,1,", "lr-1": "gpt2.py,1,lr=1e-4"}).end()
+    page = open_page(write_report([flow.folder], flow.page))
+    page.locator("#parameters").scroll_into_view_if_needed()
+    expect(page.locator("#parameter-note")).to_contain_text("No parameter has two known values")
+    expect(page.locator("#parameter-note")).to_contain_text("uses a default of the trainer")
+
+
 def test_a_condition_that_is_not_complete_hides_no_row_and_is_named(
     passed: Path, open_page: Open
 ) -> None:

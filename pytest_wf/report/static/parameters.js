@@ -73,7 +73,8 @@ function drawParameters() {
   byId("parameter-note").textContent = !list.rows.some(isTrained)
     ? "None of the rows shown has succeeded."
     : !effects.length
-    ? "No parameter differs between rows that succeeded and have " + (measure.name || "a metric") + "."
+    ? `No parameter has two known values in rows that succeeded and have ${measure.name || "a metric"}. ` +
+      "A row without an override uses a default of the trainer, which is not known here."
     : left ? `${drawn.length} of ${effects.length} parameters: those with the greatest effect.` : "";
   drawParallel(drawn.slice(0, MAX_AXES), measure);
 }
