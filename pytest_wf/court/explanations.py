@@ -47,7 +47,8 @@ FAILURES: Mapping[str, Explanation] = {
         "Look at the pod's memory and disk",
     ),
     "pod-disk": Explanation(
-        "The pod's disk is full or read-only", "Make room, or correct the mount"
+        "The pod's disk is full or read-only, or its login may not write there",
+        "Make room, correct the mount, or set `WF_POD_ROOT` to a folder of the login",
     ),
     "not-in-contract": Explanation(
         "A phase called an operation that it has not declared",
