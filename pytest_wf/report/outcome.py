@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_wf.court.next_command import (
@@ -24,6 +24,12 @@ from pytest_wf.wire.states import (
     RUNNING,
     count,
 )
+
+#: What is said of one row, and of several.
+_FAILED = ("failed", "failed")
+_DRY = ("was not trained (dry run)", "were not trained (dry run)")
+_OPEN = ("has not ended as far as this flow saw", "have not ended as far as this flow saw")
+_LEFT = ("was not selected", "were not selected")
 
 _CORRECT = "Correct the cause and commit it; the next command"
 
@@ -79,7 +85,8 @@ def _ended(
     if summary.failure_kind in ("row-failed", "row-expectation"):
         failed = [row.run_id for row in summary.rows if row.ok is False]
         selected = [row for row in summary.rows if row.state not in ROW_LEFT_OUT]
-        said = f"{len(failed)} of {len(selected)} rows failed"
+        one = len(selected) == 1
+        said = "The row failed" if one else f"{len(failed)} of {len(selected)} rows failed"
         all_ended = all(row.state in ROW_ENDED for row in selected)
         again = after_failed_rows(_options(folder), all_ended=all_ended)
         if summary.failure_kind == "row-expectation" and failed:
@@ -215,22 +222,25 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
     if not rows:
         return ("No sweep rows.",)
     if all(row.state == "not launched" for row in rows):
-        return (f"None of {len(rows)} rows was launched.",)
+        none = f"None of {len(rows)} rows was" if len(rows) > 1 else "The row was not"
+        return (f"{none} launched.",)
     states = [row.state for row in rows]
     counts, dry = count(states), states.count(DRY_RUN)
     left = states.count(NOT_SELECTED)
     selected = len(rows) - left
-    open_ = selected - counts["ok"] - counts["failed"] - dry
-    said = [f"{counts['ok']} of {selected} {'selected ' if left else ''}rows are ok"]
-    if counts["failed"]:
-        said.append(f"{counts['failed']} failed")
-    if dry:
-        said.append(f"{dry} were not trained (dry run)")
-    if left:
-        said.append(f"{left} were not selected")
-    if open_:
-        said.append(f"{open_} have not ended as far as this flow saw")
-    return ("; ".join(said) + ".",)
+    ok, failed = counts["ok"], counts["failed"]
+    which = "selected " if left else ""
+    others = ((failed, _FAILED), (dry, _DRY), (selected - ok - failed - dry, _OPEN))
+    if selected == 1:
+        said = [f"The {which}row " + next((words[0] for n, words in others if n), "is ok")]
+    else:
+        said = [f"{ok} of {selected} {which}rows are ok", *_counted(others)]
+    return ("; ".join([*said, *_counted([(left, _LEFT)])]) + ".",)
+
+
+def _counted(numbers: Iterable[tuple[int, tuple[str, str]]]) -> list[str]:
+    """Each number of rows that is not 0, with its words for one row and for several."""
+    return [f"{n} {words[n > 1]}" for n, words in numbers if n]
 
 
 def _attach(folder: Folder, rows: Sequence[PageRow]) -> str:
