@@ -2,12 +2,13 @@
 
 The classes are coarse on purpose: `agent.sweep.retry` uses them to decide about another try. A
 cause comes before its consequences: when one rank runs out of memory, the others report NCCL
-errors, so memory is above NCCL in the table. Within a class the first line that matches decides.
+errors, so memory is above NCCL in the table. Within a class the first line that matches decides;
+the source that a traceback quotes does not.
 """
 
 import re
 import signal
-from typing import NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 #: How many lines from the end of a log are searched.
 TAIL_LINES = 200
@@ -146,11 +147,12 @@ def classify(
         return Cause("oom", "the kernel killed %d processes for memory meanwhile" % oom_kills)
     number = ended_by or (exit_code - 128 if exit_code > 128 else 0)
     first_rank = _signal_of_root_cause(lines)
+    said = _without_sources(lines)
     for failure_class, pattern in _TABLE:
         # NCCL's own watchdog aborts, which is not a kill from outside
         if first_rank in _FROM_OUTSIDE and failure_class in _ECHOES:
             continue
-        for line in lines:
+        for line in said:
             if pattern.search(line):
                 return Cause(failure_class, line.strip())
     number = first_rank or number
@@ -175,6 +177,12 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "signal %d" % number
+
+
+def _without_sources(lines: Sequence[str]) -> List[str]:
+    """The lines but for sources in tracebacks, which may contain any error's text."""
+    sources = {n + 1 for n, line in enumerate(lines) if _PLACE.search(line)}
+    return [line for n, line in enumerate(lines) if n not in sources]
 
 
 def _raised_by(before: Sequence[str]) -> str:

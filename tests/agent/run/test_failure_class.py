@@ -43,6 +43,15 @@ def test_a_line_decides(line: str, expected: str) -> None:
     assert cause.reason == line
 
 
+def test_the_source_that_a_traceback_quotes_decides_nothing() -> None:
+    place = '  File "train.py", line 3, in <module>'
+    source = '    raise RuntimeError("CUDA out of memory, or so it seems")'
+    raised = "RuntimeError: CUDA out of memory, or so it seems"
+    assert classify(1, None, [place, source, raised]) == ("oom", raised)
+    handled = '    if "CUDA out of memory" in str(e): raise KeyError("lr")'
+    assert classify(1, None, [place, handled, "KeyError: 'lr'"]) == ("user", "KeyError: 'lr'")
+
+
 def test_a_cause_beats_its_echoes() -> None:
     assert classify(1, None, [NCCL, NCCL, OOM]).failure_class == "oom"
 
