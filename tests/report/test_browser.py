@@ -164,6 +164,7 @@ def test_a_link_at_the_top_groups_rows_that_differ_only_by_their_seed(
 ) -> None:
     page = open_page(seeds)
     page.get_by_role("link", name="show the mean of each group").click()
+    expect(page.get_by_role("heading", name="Rows", exact=True)).to_be_in_viewport()
     expect(page.locator("tr.group")).to_have_count(4)
     assert page.get_by_label("Group by").input_value() == "params"
     text = "ofGroup(columnOf('m:val_loss'), list.groups.at(-1).rows).text"

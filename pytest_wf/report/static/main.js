@@ -85,7 +85,15 @@ if (byId("measure")) {
 showView();
 drawAll();
 keepFresh();
-addEventListener("hashchange", () => { readView(); showView(); drawAll(); });
+const showAddress = () => { readView(); showView(); drawAll(); };
+addEventListener("hashchange", showAddress);
+// the table with the means may be out of sight
+document.querySelectorAll("a.means").forEach((link) => link.addEventListener("click", (event) => {
+  event.preventDefault();
+  history.pushState(null, "", link.hash);
+  showAddress();
+  byId("row_table").scrollIntoView();
+}));
 toTheirEnd(document);
 addEventListener("toggle", (event) => toTheirEnd(event.target), true);
 

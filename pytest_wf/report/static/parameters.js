@@ -28,7 +28,9 @@ function effectInWords({ column, points, rho, share }, measure) {
     const runs = Math.abs(rho) < 0.5 ? "" : `: ${measure.name} ${rho > 0 ? "rises" : "falls"} as ${column.title} rises`;
     parts.push("rank correlation " + rho.toFixed(2).replace("-", "\u2212") + runs);
   }
-  if (share !== undefined) parts.push("its values explain " + Math.round(share * 100) + " % of the variance");
+  const percent = Math.round(share * 100);
+  if (percent) parts.push("its values explain " + percent + " % of the variance");
+  else if (percent === 0) parts.push("its values explain no more of the variance than chance would");
   return parts.join("; ");
 }
 
