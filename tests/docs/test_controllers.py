@@ -27,7 +27,7 @@ LINUX_ONLY = {
     "fcntl": {"F_OFD_SETLK", "F_SETPIPE_SZ"},
 }
 #: Modules that read /proc, and answer "not known", ask `ps` or do without where there is none.
-WITHOUT_PROC = {"court/auditor_process.py", "flow/session.py", "wire/process.py"}
+WITHOUT_PROC = {"flow/session.py", "wire/process.py"}
 
 
 def _uses(path: Path) -> Iterator[str]:

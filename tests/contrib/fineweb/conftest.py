@@ -18,8 +18,8 @@ from pytest_wf.agent.control.settings import Settings
 from pytest_wf.contrib.fineweb import contract
 from pytest_wf.wire import fsm
 from tests.agent.conftest import act, settings, upstream, values
-from tests.support.http import serving
 from tests.support.repository import Upstream
+from tests.support.web_server import serving
 
 __all__ = ["act", "checkout", "hub", "make_shard", "settings", "upstream", "values"]
 

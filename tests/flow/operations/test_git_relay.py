@@ -11,7 +11,7 @@ import pytest
 from pytest_wf.errors import OperationFailed
 from pytest_wf.flow.operations.git_relay import demand_readable, relayed
 from pytest_wf.wire.remotes import Wanted
-from tests.support.http import private_repository, serving
+from tests.support.web_server import private_repository, serving
 
 HEAD = Wanted("", "", "")
 _IDENTITY = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]

@@ -40,7 +40,7 @@ from pytest_wf.wire.states import ROW_FAILED
 from tests.support import ROOT
 from tests.support import good_flow as good
 from tests.support.campaigns import campaign
-from tests.support.http import files_of, serving
+from tests.support.web_server import files_of, serving
 
 ALLURE = ROOT / "scripts" / "allure.sh"
 BUILD = {"GITLAB_CI": "true", "CI_JOB_NAME": "sweep", "CI_PIPELINE_IID": "7"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_wf.wire.messages import Refusal
-from tests.support.http import private_repository, serving
 from tests.support.repository import Upstream
+from tests.support.web_server import private_repository, serving
 
 Act = Callable[..., dict[str, Any]]
 
