@@ -291,9 +291,11 @@ class _Talk:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     return False
-                ready = selector.select(min(left_s, 0.2))
-                if not ready and self._process.poll() is not None:
-                    break  # it has ended, and one of its children holds the pipes open
+                # asked first: what it wrote before its end is then there to be read
+                has_ended = self._process.poll() is not None
+                ready = selector.select(0 if has_ended else min(left_s, 0.2))
+                if not ready and has_ended:
+                    break  # one of its children holds the pipes open
                 for key, _ in ready:
                     if key.data():
                         selector.unregister(key.fileobj)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shlex
 import signal
 import subprocess
@@ -45,6 +46,25 @@ def test_a_good_answer_is_believed() -> None:
     assert (answer.verdict, answer.violated_laws) == ("fail", (1, 7))
     assert answer.remediation == "keep the pod"
     assert answer.duration_s > 0
+
+
+def test_an_answer_is_read_that_came_as_the_wait_for_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = selectors.DefaultSelector.select
+    held_up: list[selectors.DefaultSelector] = []
+
+    def select(self: selectors.DefaultSelector, timeout: float | None = None) -> list[Any]:
+        is_asked = all(key.events == selectors.EVENT_READ for key in self.get_map().values())
+        if held_up or not is_asked:
+            return own(self, timeout)
+        until(lambda: len(own(self, 0)) == 2, "the auditor has closed both outputs")
+        held_up.append(self)
+        return []  # as where its time-out came just before
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", select)
+    assert audited(saying(json.dumps(PASS))).verdict == "pass"
+    assert held_up
 
 
 def test_the_default_auditor_passes_a_good_phase() -> None:
