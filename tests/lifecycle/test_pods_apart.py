@@ -163,7 +163,10 @@ def test_rows_of_a_lost_pod_wait_until_it_is_declared_gone(fleet: Fleet, is_sile
     assert run.record("pods/pod1/phase.P80.verdict")["phase_pass"], run.output
     here = {path.parent.name for path in run.root.glob("reports/runs/*/summary.json")}
     assert here == set(ROWS[::2])
-    assert not (run.folder / "pods/pod2/phase.P80.evidence.json").exists()
+    # left out, or waited in vain for the rest of POD_WAIT_MAX_SECS
+    if (run.folder / "pods/pod2/phase.P80.verdict.json").exists():
+        assert not run.record("pods/pod2/phase.P80.verdict")["phase_pass"]
+        assert run.record("pods/pod2/phase.P80.evidence")["error"].startswith("pod lost")
     assert run.record("flow.summary")["failed_phase"] == "P40"
     assert run.record("phase.P70.verdict")["phase_pass"] is False
     for member in ("pod1", "pod2"):
