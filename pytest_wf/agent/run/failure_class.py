@@ -130,6 +130,8 @@ _NOT_COMPOSED = re.compile(r"(?:In '.*': )?(?:Could not \w+ '|Cannot find primar
 _RANK = r"^(?:\[[\w:]+\]:?)?\s*"
 #: A place in a traceback. Its source is the next line, if Python has it.
 _PLACE = re.compile(_RANK + r"(File \".*\", line \d+)")
+#: A line within a traceback, such as a source: it is indented, and the error at the end is not.
+_INDENTED = re.compile(r"(?:\[[\w:]+\]:?)?\s{2}")
 TIMESTAMP = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 
 
@@ -182,7 +184,7 @@ def signal_name(number: int) -> str:
 def _without_sources(lines: Sequence[str]) -> List[str]:
     """The lines but for sources in tracebacks, which may contain any error's text."""
     sources = {n + 1 for n, line in enumerate(lines) if _PLACE.search(line)}
-    return [line for n, line in enumerate(lines) if n not in sources]
+    return [line for n, line in enumerate(lines) if n not in sources or not _INDENTED.match(line)]
 
 
 def _raised_by(before: Sequence[str]) -> str:

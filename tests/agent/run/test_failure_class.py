@@ -50,6 +50,14 @@ def test_the_source_that_a_traceback_quotes_decides_nothing() -> None:
     assert classify(1, None, [place, source, raised]) == ("oom", raised)
     handled = '    if "CUDA out of memory" in str(e): raise KeyError("lr")'
     assert classify(1, None, [place, handled, "KeyError: 'lr'"]) == ("user", "KeyError: 'lr'")
+    of_rank = [f"[rank0]: {line}" for line in (place, handled, "KeyError: 'lr'")]
+    assert classify(1, None, of_rank).failure_class == "user"
+
+
+def test_the_error_decides_where_a_traceback_has_no_sources() -> None:
+    place = '  File "<string>", line 1, in <module>'
+    assert classify(1, None, [place, place, OOM]) == ("oom", OOM)
+    assert classify(1, None, [f"[rank0]: {place}", f"[rank0]: {OOM}"]).failure_class == "oom"
 
 
 def test_a_cause_beats_its_echoes() -> None:
