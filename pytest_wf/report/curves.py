@@ -134,15 +134,14 @@ class _Series:
     def __init__(self) -> None:
         self.x = array("d")
         self.y = array("d")
-        self.replaced = 0
+        #: The points that were replaced: value by step.
+        self._replaced: dict[float, float] = {}
         self.not_finite = 0
         self.first_not_finite = 0.0
 
     def take(self, x: float, y: float) -> None:
         while self.x and self.x[-1] >= x:
-            self.x.pop()
-            self.y.pop()
-            self.replaced += 1
+            self._replaced[self.x.pop()] = self.y.pop()
         if math.isfinite(y):
             self.x.append(x)
             self.y.append(y)
@@ -150,6 +149,15 @@ class _Series:
         if not self.not_finite:
             self.first_not_finite = x
         self.not_finite += 1
+
+    @property
+    def replaced(self) -> int:
+        """How many points are no more what they were.
+
+        A table that gets a column is written anew, and all of it is read again.
+        """
+        now = dict(zip(self.x, self.y, strict=True)) if self._replaced else {}
+        return sum(now.get(x) != y for x, y in self._replaced.items())
 
 
 _BySource = dict[tuple[str, str], _Series]

@@ -69,6 +69,13 @@ def test_a_later_attempt_replaces_the_steps_that_it_repeats() -> None:
     assert read.notes == ("loss: 3 points were replaced by later ones.",)
 
 
+def test_points_that_are_read_again_are_not_said_to_be_replaced() -> None:
+    reports = [{"step": step, "loss": 9.0 - step} for step in range(3)]
+    read = read_metrics(lines(*reports, *reports, {"step": 3, "loss": 1.0}), most_points=100)
+    assert list(read.curves["loss"].x) == [0, 1, 2, 3]
+    assert read.notes == ()
+
+
 def test_of_several_attempts_the_last_one_counts() -> None:
     reports = [
         {"attempt": n, "source": "log", "step": s, "loss": n} for n in (1, 2) for s in (1, 2)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_wf.report.curves import read_metrics
 from pytest_wf.testing import commit_all
 from tests.support import ROOT, environment
 from tests.support.flow_project import Project
@@ -31,16 +32,11 @@ class Row(NamedTuple):
     summary: Mapping[str, Any]
     folder: Path
 
-    def curve(self, metric: str) -> list[tuple[int, float]]:
+    def curve(self, metric: str) -> list[tuple[float, float]]:
         """The points of a metric's curve, each a step and a value."""
-        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
-        wanted = (self.summary["attempts"], self.summary["sources"][metric])
-        reports = (json.loads(line) for line in lines)
-        return [
-            (report["step"], report[metric])
-            for report in reports
-            if metric in report and (report["attempt"], report["source"]) == wanted
-        ]
+        raw = (self.folder / "metrics.jsonl").read_bytes()
+        read = read_metrics(raw, most_points=10_000, sources=self.summary["sources"])
+        return list(zip(read.curves[metric].x, read.curves[metric].y, strict=True))
 
     def last(self, metric: str) -> float:
         """The last value of a metric."""
