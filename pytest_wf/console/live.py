@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from pytest_wf import threads
 from pytest_wf.console.columns import cut
 from pytest_wf.console.surviving_file import SurvivingFile
 from pytest_wf.wire.safe_text import readable
@@ -127,7 +128,7 @@ class LiveView:
             self._refresh()
         if self._ticker is None:
             self._ticker = threading.Thread(target=self._tick, name="wf-clock", daemon=True)
-            self._ticker.start()
+            threads.start(self._ticker)
 
     def clear(self) -> bool:
         """Remove the news, before another writer writes.

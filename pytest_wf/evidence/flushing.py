@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+
+from pytest_wf.threads import ThreadPool
 
 #: More threads than a disk serves at once gain nothing.
 _AT_ONCE = 16
@@ -16,7 +17,7 @@ def flush_together(flushes: Iterable[Callable[[], None]]) -> None:
     In sequence, each would wait for its own turn of the disk. Raises the first OSError
     once all have ended.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPool(_AT_ONCE) as pool:
         done = [pool.submit(flush) for flush in flushes]
     for one in done:
         one.result()

@@ -12,7 +12,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from pytest_wf.fetch.local_names import LocalNames
 from pytest_wf.fetch.partial_run import PartialRun, part_folder, sync
 from pytest_wf.fetch.selection import Selection, differences, select
 from pytest_wf.pods.base import EffectLog, NoLog, Stream
+from pytest_wf.threads import ThreadPool
 from pytest_wf.wire.files import canonical_json, write_atomic
 from pytest_wf.wire.ownership import NotOurs
 
@@ -309,7 +309,7 @@ class _Fetch:
         """Put complete runs in place, and empty the list."""
         if not parts:
             return
-        with ThreadPoolExecutor(1) as disk:  # the pod lists while the disk writes
+        with ThreadPool(1) as disk:  # the pod lists while the disk writes
             synced = disk.submit(sync, parts)
             now = self._listed([part.run_id for part in parts])
             synced.result()

@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pytest_wf.evidence.fetch_record import (
     superseded_path,
 )
 from pytest_wf.fetch.announced_files import PodFile
+from pytest_wf.threads import ThreadPool
 from pytest_wf.wire import ids
 from pytest_wf.wire.files import BadJson, read_json, sha256_file, sync_dir
 from pytest_wf.wire.ownership import NotOurs, make_folder
@@ -119,7 +119,7 @@ def unchanged(place: Path, record: Mapping[str, Any], files: Iterable[PodFile]) 
     def same(some: Sequence[tuple[str, int, str]]) -> list[tuple[str, str]]:
         return [(path, sha256) for path, size, sha256 in some if is_same(place, path, size, sha256)]
 
-    with ThreadPoolExecutor(_AT_ONCE) as disk:
+    with ThreadPool(_AT_ONCE) as disk:
         parts = (wanted[n : n + _TOGETHER] for n in range(0, len(wanted), _TOGETHER))
         return dict(itertools.chain.from_iterable(disk.map(same, parts)))
 

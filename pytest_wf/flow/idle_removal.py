@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from pytest_wf import threads
 from pytest_wf.config.keys import Config
 from pytest_wf.errors import WfError
 from pytest_wf.pods.base import Provider, Target, is_renter
@@ -87,7 +88,7 @@ class IdleRemoval:
         longest_s, unknown = (0, "") if is_untouched else self._longest_s()
         if self._thread is None and not self._stopped.is_set():
             self._thread = threading.Thread(target=self._renew, name="wf-idle-removal", daemon=True)
-            self._thread.start()
+            threads.start(self._thread)
         with self._lock:
             if longest_s is None:
                 self._work_ends = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from pytest_wf import threads
 from pytest_wf.console.live import News
 from pytest_wf.console.progress import span
 from pytest_wf.errors import OperationFailed, TransportError, Unreachable, WfError
@@ -177,7 +178,7 @@ class PodSession:
         self._keeper = _LeaseKeeper(
             lambda: self._new_client(self.connection), self.client.token, _RENEW_EVERY_S
         )
-        self._keeper.start()
+        threads.start(self._keeper)
         self.idle_removal.try_schedule()
 
     def watching(self) -> AbstractContextManager[None]:

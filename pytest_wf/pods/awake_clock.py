@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from pytest_wf import threads
+
 _STEP_S = 0.5
 #: A longer step counts as this long: a busy machine delays a thread, too.
 _LONGEST_STEP_S = 2.0
@@ -32,7 +34,7 @@ class AwakeClock:
         if self._thread is None:
             self._thread = threading.Thread(target=self._count, name="wf-awake", daemon=True)
             self._last = self._clock()
-            self._thread.start()
+            threads.start(self._thread)
         return self.step()
 
     def step(self) -> float:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from pytest_wf import threads
+
 T = TypeVar("T")
 
 #: The longest single wait: an interruption of a thread is noticed only between two of them.
@@ -59,7 +61,7 @@ class _Attempt:
         self._discard = discard
         self._lock = threading.Lock()
         self._is_abandoned = False
-        threading.Thread(target=self._run, name="wf-background", daemon=True).start()
+        threads.start(threading.Thread(target=self._run, name="wf-background", daemon=True))
 
     def abandon(self) -> None:
         with self._lock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
+
+from pytest_wf import threads
 
 T = TypeVar("T")
 
@@ -80,10 +81,8 @@ class Work(Generic[T]):
         if self._is_stopped:
             return
         self._is_stopped = True  # one that begins now ends at once
-        if not self._ended.is_set() and self._thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
-            )
+        if not self._ended.is_set():
+            threads.interrupt(self._thread)
 
     def _await_end(self, meanwhile: Callable[[], None]) -> None:
         while not self.has_ended:
