@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.machine import SshMachine, has_namespaces
+from tests.support.machine import SshMachine, why_not
 from tests.support.waiting import until
 
 pytestmark = [
-    pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces"),
+    pytest.mark.skipif(bool(why_not()), reason=why_not()),
     pytest.mark.slow,
 ]
 

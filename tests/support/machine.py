@@ -20,10 +20,10 @@ _BOOT = (
 _UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
-def has_namespaces() -> bool:
-    """Whether this machine lets a test make pid and mount namespaces."""
-    done = subprocess.run([*_UNSHARE, "true"], capture_output=True)
-    return done.returncode == 0
+def why_not() -> str:
+    """Why no test can make pid and mount namespaces on this machine; '' where it can."""
+    done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
+    return f"no namespaces: {done.stderr.strip()}" if done.returncode else ""
 
 
 class Machine:
@@ -56,8 +56,8 @@ class Machine:
         if self._host is not None:
             self._host.kill()
             self._host.wait()
-            # the kernel ends the first process after all others
-            until(lambda: not process.is_alive(self._first), "its processes are gone")
+            if self._first:  # the kernel ends it after all others
+                until(lambda: not process.is_alive(self._first), "its processes are gone")
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` on it."""
@@ -86,8 +86,12 @@ class SshMachine(Sshd):
     def __init__(self, folder: Path) -> None:
         (folder / "machine").mkdir(parents=True)
         self._machine = Machine(folder / "machine")
-        self._boot()
-        super().__init__(folder)
+        try:
+            self._boot()
+            super().__init__(folder)
+        except BaseException:
+            self._machine.halt()
+            raise
 
     def power_on(self) -> None:
         """Boot it, and start its SSH server."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.support import network
-from tests.support.machine import SshMachine, has_namespaces
+from tests.support import machine, network
+from tests.support.machine import SshMachine
 from tests.support.network import PodNetwork
 
 
 def why_not() -> str:
     """What this machine lacks to make such pods; '' where it can."""
-    return network.why_not() or ("" if has_namespaces() else "no pid namespaces are allowed")
+    return network.why_not() or machine.why_not()
 
 
 class PodApart(SshMachine):

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_wf.pods.rpc.client import AgentClient
 from pytest_wf.wire import fsm
-from tests.support.machine import InsideConnection, Machine, has_namespaces
+from tests.support.machine import InsideConnection, Machine, why_not
 from tests.support.sweep_pod import make_row, ready_pod
 from tests.support.waiting import until
 
@@ -26,7 +26,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.mark.fault("P1", "P2")
-@pytest.mark.skipif(not has_namespaces(), reason="this machine allows no pid namespaces")
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
 @pytest.mark.parametrize("same_id", [False, True], ids=["a reboot", "a container's restart"])
 def test_after_a_reboot_the_sweep_ends_and_no_row_ran_twice_without_a_recorded_attempt(
     machine: Machine, sweep_values: dict[str, str], same_id: bool
