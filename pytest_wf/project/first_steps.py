@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_wf.project.ignored_data import LISTING, data_in
 from pytest_wf.project.local_git import git_output
 
 _DEADLINE_S = 30
@@ -22,7 +21,6 @@ def next_steps(folder: Path, written: Sequence[Path]) -> Iterator[str]:
     if not is_here:
         yield f"  cd {folder}"
     yield "  review flows/workflow.env (the command of a row) and flows/sweep.csv (the rows)"
-    yield from _data_steps(folder)
     commit = 'git commit -m "Add a flow"'
     if _git(folder, "rev-parse", "--is-inside-work-tree") is None:
         yield f"  git init && git add --all && {commit}   # this is not a git repository yet"
@@ -35,16 +33,6 @@ def next_steps(folder: Path, written: Sequence[Path]) -> Iterator[str]:
     yield "  pytest flows/ --wf-flow --wf-wait=true --wf-fetch=all"
     if not _git(folder, "remote"):
         yield "no remote is needed: REPO_URL=. sends your last commit to the pod"
-
-
-def _data_steps(folder: Path) -> Iterator[str]:
-    """The keys for data in the project that git ignores: the commit does not have it."""
-    for ignored in data_in(_git(folder, *LISTING) or "")[:1]:
-        place = ignored.rpartition("/")[0]
-        link = (_git(folder, "rev-parse", "--show-prefix") or "") + place
-        yield f"  add to flows/workflow.env, as git ignores {ignored} (wf docs how-to/data):"
-        yield f"    DATA_DIR={folder.resolve() / place}"
-        yield f"    DATA_LINK={link}"
 
 
 def _git(folder: Path, *words: str) -> str | None:

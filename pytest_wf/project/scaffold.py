@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
+import posixpath
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from pytest_wf.config.problems import nearest
 from pytest_wf.errors import InputError, Problem
+from pytest_wf.project.ignored_data import LISTING, data_in, folder_to_link, folders_of
+from pytest_wf.project.local_git import git_output
 from pytest_wf.project.project import Project
 from pytest_wf.project.trainers import workflow
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.project.trainers.finder import propose
-from pytest_wf.project.trainers.proposal import Proposal
+from pytest_wf.project.trainers.proposal import Proposal, listed
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.wire.files import write_atomic
 
 #: Exists on a machine with NVIDIA's driver.
 _GPU = "/dev/nvidiactl"
+_GIT_S = 30.0
 _NAMES = ("workflow.env", "sweep.csv", "test_lifecycle.py")
 #: Files that a flow makes in a project and that are not committed: results, and the local pod.
 _IGNORED = ("reports/", ".wf/")
@@ -62,7 +67,28 @@ def proposed(folder: Path, trainer: str = "", script: str = "") -> Proposal:
         reason = f"not a script that Python {platform.python_version()} can parse."
         remedy = "Write the path of a file in the project's folder."
         raise InputError([Problem("command line", None, "--script", script, reason, remedy)])
-    return propose(repository, trainer, path, has_gpu=os.path.exists(_GPU))
+    found = propose(repository, trainer, path, has_gpu=os.path.exists(_GPU))
+    return _with_ignored_data(repository, found)
+
+
+def _with_ignored_data(repository: Repository, found: Proposal) -> Proposal:
+    """The proposal with the keys for data that git ignores: the commit does not have it."""
+    output = git_output(repository.root, *LISTING, timeout_s=_GIT_S) or ""
+    folders = folders_of(data_in(output))
+    folder = folder_to_link(folders, found.data)
+    place = str((repository.root / folder).resolve())
+    if folder and place.isprintable():
+        note = f"Git ignores data in {folder}: DATA_DIR and DATA_LINK bring it to the local pod."
+        link = posixpath.join(repository.prefix, folder)
+        found = replace(found, data_dir=place, data_link=link)
+    elif folders:
+        note = (
+            f"Git ignores data in {listed(folders)}: if rows read it, set DATA_DIR and DATA_LINK "
+            "(`wf docs how-to/data`)."
+        )
+    else:
+        return found
+    return replace(found, notes=(*found.notes, note))
 
 
 def _workflow(proposal: Proposal) -> bytes:

@@ -104,19 +104,37 @@ def test_init_ends_with_what_to_do_next(
     assert step in steps
     assert "wf doctor" in steps
     assert "no remote is needed" in steps
-    assert "DATA_DIR" not in steps
+    assert "DATA_DIR" not in told.out
 
 
-def test_init_names_the_keys_for_data_that_git_ignores(wf: Any, empty: Path) -> None:
+@pytest.fixture
+def with_data(wf: Any, empty: Path) -> Path:
+    """A folder of a repository whose data git ignores."""
     subprocess.run(["git", "init", "-q"], cwd=empty, env=wf.environ, check=True)
-    (empty / "sub" / "data" / "text").mkdir(parents=True)
-    (empty / "sub" / "data" / "text" / "prepare.py").touch()
-    (empty / "sub" / "data" / "text" / "train.bin").touch()
+    data = empty / "sub" / "data" / "text"
+    data.mkdir(parents=True)
+    (data / "prepare.py").touch()
+    (data / "train.bin").touch()
     (empty / ".gitignore").write_text("*.bin\n")
-    steps = wf("init", cwd=empty / "sub").out.partition("next:\n")[2]
-    assert "git ignores data/text/train.bin" in steps
-    assert f"DATA_DIR={empty}/sub/data/text\n" in steps
-    assert "DATA_LINK=sub/data/text\n" in steps
+    return empty / "sub"
+
+
+def test_init_writes_the_keys_for_data_that_git_ignores(wf: Any, with_data: Path) -> None:
+    told = wf("init", cwd=with_data)
+    assert "note: Git ignores data in data/text: DATA_DIR and DATA_LINK bring it" in told.out
+    written = (with_data / "flows" / "workflow.env").read_text()
+    assert f"DATA_DIR={with_data}/data/text\n" in written
+    assert "DATA_LINK=sub/data/text\n" in written
+
+
+def test_init_leaves_the_keys_to_the_user_where_several_folders_have_data(
+    wf: Any, with_data: Path
+) -> None:
+    (with_data / "data" / "more").mkdir()
+    (with_data / "data" / "more" / "train.bin").touch()
+    told = wf("init", cwd=with_data)
+    assert "Git ignores data in data/more, data/text: if rows read it, set DATA_DIR" in told.out
+    assert "DATA_DIR=" not in (with_data / "flows" / "workflow.env").read_text()
 
 
 def test_init_takes_the_folder_of_a_project_to_be(wf: Any, empty: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_wf.project.trainers.options import Option
+from pytest_wf.project.trainers.options import Option, assigned
 from pytest_wf.project.trainers.repository import Repository
 from pytest_wf.project.trainers.script import Script, calls, dotted
 
@@ -42,6 +42,14 @@ def found_in(repository: Repository, folder: str, endings: tuple[str, ...]) -> t
             found.append(below)
     found = [path for path in found if _CELL.fullmatch(path)]
     return tuple(sorted(found, key=lambda path: ("train" not in path, path.count("/"), path)))
+
+
+def values_in(repository: Repository, path: str) -> dict[str, object]:
+    """The plain values that a Python or YAML config sets, by dotted name; {} for other files."""
+    if path.endswith((".yaml", ".yml")):
+        return {key: _scalar(value) for key, value in _values(repository.text(path))}
+    script = repository.script(path) if path.endswith(".py") else None
+    return dict(assigned(script)) if script else {}
 
 
 @dataclass(frozen=True)

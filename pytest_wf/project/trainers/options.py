@@ -38,6 +38,15 @@ def read(script: Script) -> tuple[Option, ...]:
     return tuple({option.name: option for option in reversed(list(found))}.values())[::-1]
 
 
+def assigned(script: Script) -> Iterator[tuple[str, object]]:
+    """The module variables of `script` that have a plain value in the source."""
+    for node in script.tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value = _value(node.value)
+            if isinstance(value, (bool, int, float, str)):
+                yield node.targets[0].id, value
+
+
 #: Usual names of the subcommand that trains.
 _TRAINS = ("train", "training", "fit", "pretrain", "finetune", "fine-tune", "run")
 
@@ -262,13 +271,8 @@ def _of_function(function: _Function, *, dashed: bool) -> Iterator[Option]:
 
 def _module_variables(script: Script) -> Iterator[Option]:
     """The variables that nanoGPT's configurator sets."""
-    if "exec(configurator)" not in script.calls:
-        return
-    for node in script.tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            value = _value(node.value)
-            if isinstance(value, (bool, int, float, str)):
-                yield Option(node.targets[0].id, value)
+    if "exec(configurator)" in script.calls:
+        yield from (Option(name, value) for name, value in assigned(script))
 
 
 _READERS: Sequence[Callable[[Script], Iterator[Option]]] = (

@@ -35,6 +35,11 @@ class Proposal:
     requires_gpu: bool = True
     #: The sweep's CSV; '' for the shipped one.
     sweep: str = ""
+    #: The folder in the project with the data that the first row reads; '' if unknown or empty.
+    data: str = ""
+    #: DATA_DIR on this machine, and DATA_LINK; '' if the commit has the data, or it is unknown.
+    data_dir: str = ""
+    data_link: str = ""
 
 
 def sweep_csv(rows: Sequence[dict[str, str]], *, has_config: bool) -> str:

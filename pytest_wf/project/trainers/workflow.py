@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 def install_lines(proposal: Proposal) -> Iterator[str]:
-    """The keys for the installation."""
+    """The keys for the installation and the data."""
     if proposal.install:
         yield f"CHECKOUT_INSTALL_CMD={dotenv.quoted(proposal.install)}"
     else:
@@ -24,6 +24,11 @@ def install_lines(proposal: Proposal) -> Iterator[str]:
     yield "# REMOTE_PYTHON_BIN=python3"
     yield "# 1: a torch without a GPU halts the flow; 0 for a machine without one."
     yield f"REQUIRE_GPU_TORCH={int(proposal.requires_gpu)}"
+    if proposal.data_dir:
+        yield "# Data that git ignores: its folder on the pod, and its place in the repository."
+        yield "# For another pod than local, copy the data there (`wf docs how-to/data`)."
+        yield f"DATA_DIR={dotenv.quoted(proposal.data_dir)}"
+        yield f"DATA_LINK={dotenv.quoted(proposal.data_link)}"
 
 
 def trainer_lines(proposal: Proposal) -> Iterator[str]:

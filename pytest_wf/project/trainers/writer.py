@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_wf.project.trainers import configs
+from pytest_wf.project.trainers import configs, data_sets
 from pytest_wf.project.trainers.candidates import Candidate
+from pytest_wf.project.trainers.data_sets import DataSet
 from pytest_wf.project.trainers.families import CONFIGS, OUTPUTS, RATES, RESUMES, SEEDS, Family
 from pytest_wf.project.trainers.options import Option
 from pytest_wf.project.trainers.proposal import Proposal, listed, sweep_csv
@@ -20,6 +21,8 @@ CHANGE_ME = "CHANGE_ME"
 _TORCH = frozenset("torch lightning pytorch_lightning transformers accelerate trl".split())
 #: Packages and calls by which a script finds its own package.
 _FINDS_ITSELF = frozenset("rootutils pyrootutils autoroot sys.path.append sys.path.insert".split())
+#: The most configs whose data is looked for.
+_MAX_READ = 100
 _MODEL_FILES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".h5", ".safetensors")
 
 
@@ -58,6 +61,8 @@ class Writer:
         chosen, family = self._chosen, self._family
         output, seed = self._output(), self._seed()
         config, files = self._config()
+        used = files[0] if files and not self._hydra.experiments else ""
+        data = self._data(used)
         parts = [config, output.text, *self._further(output), seed.text, *self._switches()]
         parts += [*self._required(f" {' '.join(parts)}"), self._resume()]
         before = (o for o in self._options if o.is_common and not o.is_positional)
@@ -71,8 +76,8 @@ class Writer:
             template = ""
         return Proposal(
             family.name,
-            self._reason(output, seed, files),
-            tuple(self._notes(output, seed, files, template)),
+            self._reason(output, seed, used, data),
+            tuple(self._notes(output, seed, files, used, template)),
             posixpath.normpath(posixpath.join(self._repository.prefix, self._folder)),
             self._target,
             template,
@@ -80,7 +85,8 @@ class Writer:
             self._repository.installation(self._folder),
             family.checkpoints,
             self._has_gpu and bool(chosen.imports & _TORCH),
-            self._sweep(files, seed),
+            self._sweep(used, seed, has_config=bool(files)),
+            data.folder if data and data.is_present else "",
         )
 
     def _option(self, names: Iterable[str], *, may_be_nested: bool = True) -> Option | None:
@@ -151,7 +157,20 @@ class Writer:
         how = '"$CONFIG"' if is_positional else "" if self._loaded else family.config
         how = self._written(option, '"$CONFIG"') if option else how
         files = configs.found_in(self._repository, self._folder, family.configs) if how else ()
+        files = (*sorted(files[:_MAX_READ], key=self._lacks_data), *files[_MAX_READ:])
         return (how, files) if files else ("", ())
+
+    def _values(self, config: str) -> dict[str, object]:
+        """The values that a row of `config` trains with: the script's defaults and the config's."""
+        own = {option.name: option.default for option in self._options}
+        return own | configs.values_in(self._repository, posixpath.join(self._folder, config))
+
+    def _data(self, config: str) -> DataSet | None:
+        return data_sets.named_in(self._repository, self._folder, self._values(config))
+
+    def _lacks_data(self, config: str) -> bool:
+        data = self._data(config)
+        return data is not None and not data.is_present
 
     def _switches(self) -> Iterator[str]:
         for name in self._family.switches:
@@ -196,11 +215,12 @@ class Writer:
             return family.launcher
         return "python"
 
-    def _reason(self, output: _Word, seed: _Word, files: Sequence[str]) -> str:
+    def _reason(self, output: _Word, seed: _Word, config: str, data: DataSet | None) -> str:
         chosen = self._chosen
         parts = [f"output {output.shown or 'not found'}", f"seed {seed.shown or 'not found'}"]
-        if files:
-            parts.append(f"config {files[0]}")
+        if config:
+            where = f" (its data is in {data.folder})" if data and data.is_present else ""
+            parts.append(f"config {config}{where}")
         has = f"calls {chosen.sign.lstrip('.')}" if chosen.sign else "has no known parser"
         why = f"{chosen.script.path} {has}"
         if self._asked is not None and self._asked is not chosen.family:
@@ -208,7 +228,7 @@ class Writer:
         return f"{self._family.name} ({why}): {', '.join(parts)}"
 
     def _notes(
-        self, output: _Word, seed: _Word, files: Sequence[str], template: str
+        self, output: _Word, seed: _Word, files: Sequence[str], used: str, template: str
     ) -> Iterator[str]:
         if CHANGE_ME in template:
             yield f"Replace each {CHANGE_ME} in TRAIN_COMMAND_TEMPLATE: the script requires it."
@@ -224,6 +244,13 @@ class Writer:
             yield "No argument for the seed was found: rows differ only by their overrides."
         if len(files) > 1 or self._hydra.experiments:
             yield f"For the column config: {listed(files)}."
+        read = filter(None, map(self._data, files[:_MAX_READ] or ("",)))
+        if empty := list(dict.fromkeys(data.folder for data in read if not data.is_present)):
+            remedy = "prepare it before a row reads it (`wf docs how-to/data`)"
+            yield f"No data in {listed(empty)}: {remedy}."
+        if words := self._for_cpu(used):
+            where = 'TRAIN_COMMAND_TEMPLATE, before "$@"' if template else "the rows' overrides"
+            yield f"There is no GPU here, and the script uses one: add {words} to {where}."
         launcher = self._family.launcher
         if launcher != self._launcher() and (self._chosen.is_distributed or launcher != "torchrun"):
             yield f"On several GPUs: TRAIN_LAUNCHER={launcher}."
@@ -234,11 +261,21 @@ class Writer:
         if others:
             yield f"Other scripts, for the option --script: {listed(others)}."
 
-    def _sweep(self, files: Sequence[str], seed: _Word) -> str:
-        config = files[0] if files and not self._hydra.experiments else ""
+    def _for_cpu(self, config: str) -> str:
+        """The arguments for a machine without a GPU, if rows use one by default."""
+        device, compiles = self._option(("device",)), self._option(("compile",))
+        values = self._values(config)
+        if self._has_gpu or device is None or not str(values[device.name]).startswith("cuda"):
+            return ""
+        words = [self._written(device, "cpu")]
+        if compiles is not None and values[compiles.name] is True:
+            words.append(self._written(compiles, "False"))
+        return " ".join(words)
+
+    def _sweep(self, config: str, seed: _Word, *, has_config: bool) -> str:
         end = "-s1" if seed.shown else ""
         rows = [{"run_id": f"baseline{end}", "seed": "1", "notes": "as it is"}]
-        varied = self._varied()
+        varied = self._varied(config)
         if varied is not None:
             argument, value = varied
             name = argument.lstrip("-").rpartition(".")[2].replace("_", "-")
@@ -247,14 +284,15 @@ class Writer:
             rows.append({**note, "overrides": overrides})
         elif seed.shown:
             rows.append({"run_id": "baseline-s2", "seed": "2", "notes": "another seed"})
-        return sweep_csv([{"config": config, **row} for row in rows], has_config=bool(files))
+        return sweep_csv([{"config": config, **row} for row in rows], has_config=has_config)
 
-    def _varied(self) -> tuple[str, str] | None:
+    def _varied(self, config: str) -> tuple[str, str] | None:
         """An argument to vary, and another value than its default."""
         family = self._family
         option = self._option(RATES)
-        if option is not None and isinstance(option.default, (int, float)):
-            return self._written(option, "")[:-1], f"{option.default / 2:g}"
+        rate = self._values(config)[option.name] if option is not None else None
+        if option is not None and isinstance(rate, (int, float)):
+            return self._written(option, "")[:-1], f"{rate / 2:g}"
         if family.varied is not None:
             name, value = family.varied
             return f"{family.prefix}{name}", f"{value:g}"

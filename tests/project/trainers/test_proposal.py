@@ -13,6 +13,7 @@ from pytest_wf.errors import InputError
 from pytest_wf.project.load import load_project
 from pytest_wf.project.project import Options
 from pytest_wf.project.scaffold import proposed, scaffold
+from pytest_wf.project.trainers.data_sets import DataSet, named_in
 from pytest_wf.project.trainers.families import BY_NAME
 from pytest_wf.project.trainers.finder import propose
 from pytest_wf.project.trainers.proposal import Proposal
@@ -215,6 +216,83 @@ def test_a_folder_of_many_files_hides_no_script(tmp_path: Path) -> None:
 def test_a_package_that_can_be_run_is_a_trainer(tmp_path: Path) -> None:
     package = {"own/__init__.py": "", "own/__main__.py": f"from . import model\n{ARGPARSE}"}
     assert look(tmp_path, {**package, "own/model.py": ""}).entrypoint == "-m own"
+
+
+NANOGPT = """
+dataset = 'openwebtext'
+learning_rate = 6e-4
+device = 'cuda'
+compile = True
+exec(open('configurator.py').read())
+loss.backward()
+"""
+NANOGPT_FILES = {
+    "train.py": NANOGPT,
+    "config/train_a.py": "",
+    "config/train_b.py": "dataset = 'text'\nlearning_rate = 1e-3\n",
+    "data/openwebtext/prepare.py": "",
+    "data/openwebtext/readme.md": "",
+    "data/text/prepare.py": "",
+}
+
+
+def rows_of(found: Proposal) -> list[str]:
+    """The rows of the first sweep, as `config|overrides`."""
+    rows = csv.DictReader(io.StringIO(found.sweep))
+    return [f"{row['config']}|{row['overrides']}" for row in rows]
+
+
+def test_a_config_whose_data_is_there_comes_before_one_whose_data_is_not(tmp_path: Path) -> None:
+    found = look(tmp_path, {**NANOGPT_FILES, "data/text/train.bin": "1"})
+    assert rows_of(found)[0] == "config/train_b.py|"
+    assert found.reason.endswith("config config/train_b.py (its data is in data/text)")
+    assert found.data == "data/text"
+    assert any(note.startswith("No data in data/openwebtext: prepare it") for note in found.notes)
+
+
+def test_without_any_data_the_configs_keep_their_order(tmp_path: Path) -> None:
+    found = look(tmp_path, NANOGPT_FILES)
+    assert rows_of(found)[0] == "config/train_a.py|"
+    assert found.data == ""
+    assert any(note.startswith("No data in data/openwebtext, data/text:") for note in found.notes)
+
+
+def test_a_config_whose_data_is_elsewhere_keeps_its_place(tmp_path: Path) -> None:
+    elsewhere = {"config/train_a.py": "dataset = 'wikitext'\n", "data/text/train.bin": "1"}
+    found = look(tmp_path, {**NANOGPT_FILES, **elsewhere})
+    assert rows_of(found)[0] == "config/train_a.py|"
+    assert "its data" not in found.reason
+
+
+@pytest.mark.parametrize("value", ["..", "../data/text", "/data/text", "$(id)", "train", ""])
+def test_only_folders_of_data_in_the_project_are_data_sets(value: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "project", {"train/model.py": "", "data/text/train.bin": ""})
+    write(tmp_path, {"data/text/train.bin": ""})
+    assert named_in(Repository(root), "", {"dataset": value}) is None
+
+
+@pytest.mark.parametrize("value", ["text", "'text'", "data/text", "./data/text/"])
+def test_a_data_set_is_a_path_or_a_name_in_the_folder_of_data(value: str, tmp_path: Path) -> None:
+    root = write(tmp_path, {"data/text/raw/a.txt": "", "data/text/get.sh": ""})
+    assert named_in(Repository(root), "", {"data.dataset": value}) == DataSet("data/text", True)
+
+
+def test_the_first_sweep_halves_the_learning_rate_of_its_config(tmp_path: Path) -> None:
+    found = look(tmp_path, {**NANOGPT_FILES, "data/text/train.bin": "1"})
+    assert rows_of(found)[1] == "config/train_b.py|--learning_rate=0.0005"
+
+
+def test_without_a_gpu_a_note_has_the_arguments_that_train_on_the_cpu(tmp_path: Path) -> None:
+    repository = Repository(write(tmp_path, NANOGPT_FILES))
+    words = "add --device=cpu --compile=False to TRAIN_COMMAND_TEMPLATE"
+    assert any(words in note for note in propose(repository).notes)
+    assert not any("cpu" in note for note in propose(repository, has_gpu=True).notes)
+
+
+def test_a_config_that_no_row_has_is_not_in_the_reason() -> None:
+    found = propose(Repository(ROOT / "examples" / "hydra"))
+    assert found.reason.endswith("seed seed")
+    assert "For the column config: wide." in found.notes
 
 
 COMMANDS = """import argparse
