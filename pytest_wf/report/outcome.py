@@ -26,7 +26,7 @@ from pytest_wf.wire.states import (
 )
 
 #: What is said of one row, and of several.
-_FAILED = ("failed", "failed")
+_FAILED_ROWS = ("failed", "failed")
 _DRY = ("was not trained (dry run)", "were not trained (dry run)")
 _OPEN = ("has not ended as far as this flow saw", "have not ended as far as this flow saw")
 _LEFT = ("was not selected", "were not selected")
@@ -230,7 +230,7 @@ def _of_rows(rows: Sequence[PageRow]) -> tuple[str, ...]:
     selected = len(rows) - left
     ok, failed = counts["ok"], counts["failed"]
     which = "selected " if left else ""
-    others = ((failed, _FAILED), (dry, _DRY), (selected - ok - failed - dry, _OPEN))
+    others = ((failed, _FAILED_ROWS), (dry, _DRY), (selected - ok - failed - dry, _OPEN))
     if selected == 1:
         said = [f"The {which}row " + next((words[0] for n, words in others if n), "is ok")]
     else:

@@ -19,7 +19,7 @@ from pytest_wf.pods.base import Pod
 #: word means a pod that is not ready yet.
 RUNNING = "RUNNING"
 #: Statuses that a pod never leaves; none of them is billed.
-ENDED = frozenset(
+FINAL_STATUSES = frozenset(
     "FAILED STOPPED ERROR TERMINATED DELETED REMOVED CANCELLED CREATION_FAILED BROKEN "
     "REBOOT_FAILED DELETING".split()
 )

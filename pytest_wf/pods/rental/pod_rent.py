@@ -14,7 +14,7 @@ from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
 from pytest_wf.pods.rental.account import (
-    ENDED,
+    FINAL_STATUSES,
     RUNNING,
     Account,
     Busy,
@@ -161,7 +161,7 @@ class PodRent:
         pod = next((p for p in pods if p.id == self.rental.pod_id), None)
         if pod is None:
             self._miss()
-        elif pod.status in ENDED:
+        elif pod.status in FINAL_STATUSES:
             raise self.give_back(f"it ended as {pod.status}")
         else:
             self.pod, self._missing = pod, 0

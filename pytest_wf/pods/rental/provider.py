@@ -19,7 +19,7 @@ from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed, PodGone, Unreachable, WfError
 from pytest_wf.pods.base import Connection, Pod, Rented, RentedPods, Renter, Target, pick_pod
 from pytest_wf.pods.rental.account import (
-    ENDED,
+    FINAL_STATUSES,
     RUNNING,
     Account,
     Busy,
@@ -347,7 +347,7 @@ class RentalProvider(Renter):
     def _address(self, pod: Pod, account: Account) -> Address:
         found = _ADDRESS.fullmatch(pod.address)
         if pod.status != RUNNING or found is None:
-            if pod.status in ENDED:
+            if pod.status in FINAL_STATUSES:
                 raise OperationFailed(
                     "provider", f"pod {pod.name} ({pod.id}) is {pod.status}.", "Rent another one."
                 )

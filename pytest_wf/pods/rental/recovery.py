@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pytest_wf.config.keys import prefix_of
 from pytest_wf.errors import OperationFailed
 from pytest_wf.pods.base import Pod
-from pytest_wf.pods.rental.account import ENDED, Account
+from pytest_wf.pods.rental.account import FINAL_STATUSES, Account
 from pytest_wf.pods.rental.journal import Journal, Rental, age_s, now, this_process
 from pytest_wf.pods.rental.timing import Timing, list_pods
 
@@ -105,7 +105,7 @@ def _still_there(
     else:
         account.pods()  # unknown does not mean gone: if the API is down, this ends here
         pod = find_unanswered(account, journal, rental, timing, young_s)
-    if pod is None or pod.status in ENDED:
+    if pod is None or pod.status in FINAL_STATUSES:
         say(f"{rental.name}, rented by {rental.flow_id}, is gone")
         journal.update(rental, state="deleted" if rental.pod_id else "void")
         return None
@@ -131,7 +131,7 @@ def find_unbound(
         if pods is not None:
             pod = _of(rental, pods)
             absent += pod is None
-            if pod is not None and pod.status not in ENDED:
+            if pod is not None and pod.status not in FINAL_STATUSES:
                 state = "rented" if rental.state == "asked" else rental.state
                 rented_at = rental.rented_at or pod.rented_at or now()
                 return journal.update(rental, state=state, pod_id=pod.id, rented_at=rented_at), pod
