@@ -94,8 +94,9 @@ class Rule:
 
     @property
     def words(self) -> str:
-        """The rule in words, such as ``lowest val_loss``."""
-        return f"{'lowest' if self.goal == MINIMIZE else 'highest'} {self.metric}"
+        """The rule in words, such as ``lowest final val_loss`` or ``lowest min(val_loss)``."""
+        value = self.metric if self.metric != self.base else f"final {self.metric}"
+        return f"{'lowest' if self.goal == MINIMIZE else 'highest'} {value}"
 
     def value(self, row: Measured) -> float | None:
         """The value that the row is ranked by; None if there is nothing to compare.

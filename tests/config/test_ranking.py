@@ -119,7 +119,7 @@ def test_the_least_loss_is_best_and_a_guess_is_said() -> None:
 
 def test_a_rule_of_the_config_is_no_guess() -> None:
     found = rank([row("a", speed=3), row("b", speed=4)], "maximize speed")
-    assert (found.best, found.guessed, found.words) == ("b", False, "highest speed")
+    assert (found.best, found.guessed, found.words) == ("b", False, "highest final speed")
 
 
 @pytest.mark.parametrize(

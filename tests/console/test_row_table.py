@@ -30,7 +30,7 @@ def test_the_best_row_is_first_and_marked_and_a_failed_one_says_why() -> None:
         "* best  success     1.25    30  1 min",
         "  a     success        2    30  1 min",
         "  bad   failed oom                     out of memory",
-        "* the best row: lowest loss (metric chosen by name; see WF_RANK_BY)",
+        "* the best row: lowest final loss (metric chosen by name; see WF_RANK_BY)",
     ]
 
 

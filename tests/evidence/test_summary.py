@@ -180,7 +180,7 @@ def test_a_guessed_rank_and_a_court_that_is_not_enforced_are_notes() -> None:
     said_no = {"phase_pass": False, "deterministic": "fail", "enforced": False, "code": 390}
     found = summary(P40=outcome("P40", said_no), P90=outcome("P90", rows=rows))
     assert [note.code for note in found.notes] == ["court-not-enforced", "rank-guessed"]
-    assert "lowest loss" in found.notes[1].text
+    assert "lowest final loss" in found.notes[1].text
 
 
 def test_an_error_has_the_failure_in_words_and_the_command_that_leads_on() -> None:

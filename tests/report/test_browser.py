@@ -93,7 +93,7 @@ def test_the_best_row_comes_first_and_columns_sort_both_ways_and_back(
     assert runs_in(page) == ranked
     assert page.locator("tr:has(.best) td.is-run button").all_inner_texts() == ["lr-0"]
     winner = page.locator(".winner").inner_text().split("\n")
-    assert winner[1:6] == ["lr-0", "lowest val_loss", "1.75", "lr 0.0003", "depth 6"]
+    assert winner[1:6] == ["lr-0", "lowest final val_loss", "1.75", "lr 0.0003", "depth 6"]
     heading = page.locator('th[data-key="p:lr"]')
     heading.get_by_role("button").click()
     assert runs_in(page)[-1] == "wide"

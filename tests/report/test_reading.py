@@ -85,6 +85,8 @@ def test_best_row_and_means_over_seeds_are_right(
     download.value.save_as(tmp_path / "groups.csv")
     with (tmp_path / "groups.csv").open(newline="") as f:
         found = list(csv.DictReader(f))
+    assert "Rank" not in found[0]
+    assert {row["seed"] for row in found} == {"1, 2, 3"}
     for row, (mean, deviation) in zip(found, settings.to_numpy(), strict=True):
         assert row["rows"] == row["val_loss n"] == "3"
         assert float(row["val_loss"]) == pytest.approx(mean)
@@ -248,7 +250,7 @@ def test_the_best_of_an_accuracy_is_the_highest_and_has_the_strongest_colour(
     flow.before_the_sweep().sweep().end()
     page = open_page(write_report([flow.folder], flow.page))
     assert runs_in(page)[:2] == ["r11", "r10"]
-    assert "highest accuracy" in page.locator(".winner").inner_text()
+    assert "highest final accuracy" in page.locator(".winner").inner_text()
     assert page.evaluate("[shown.visible.at(-1).name, shown.visible.at(-1).colour]") == [
         "r11",
         "rgb(10,77,160)",

@@ -123,8 +123,8 @@ def test_flows_that_were_ranked_otherwise_are_ranked_as_the_last_one(
 ) -> None:
     last = WrittenFlow(tmp_path, "f-20260301T083000Z-000002", "c-2")
     last.start([row("a", 0, metrics={"val_loss": 9.0})], "maximize val_loss").sweep()
-    assert results_of([flow, last.end()]).ranking.words == "highest val_loss"
-    assert results_of([last.folder, flow]).ranking.words.startswith("lowest val_loss (metric")
+    assert results_of([flow, last.end()]).ranking.words == "highest final val_loss"
+    assert results_of([last.folder, flow]).ranking.words.startswith("lowest final val_loss (metric")
 
 
 def test_a_flow_without_rows_says_so_and_named_twice_is_read_once(
@@ -234,7 +234,8 @@ def test_the_table_has_the_best_row_first(flow: Path) -> None:
     begin = next(n for n, line in enumerate(lines) if line.startswith("  row"))
     assert lines[begin].split()[:4] == ["row", "state", "val_loss", "lr"]
     assert [line.split()[0] for line in lines[begin + 1 : begin + 5]] == ["*", "a", "nan", "bad"]
-    assert lines[-1] == "* the best row: lowest val_loss (metric chosen by name; see WF_RANK_BY)"
+    said = "lowest final val_loss (metric chosen by name; see WF_RANK_BY)"
+    assert lines[-1] == f"* the best row: {said}"
 
 
 def test_load_gives_the_same_columns_as_a_list(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,9 +35,12 @@ function toTheirEnd(place) {
   place.querySelectorAll("pre.tail").forEach((pre) => { pre.scrollTop = pre.scrollHeight; });
 }
 
+// A metric may have the name of a parameter.
+const titleOf = (column) => column.title + (column.of === "Metrics" && page.parameters.includes(column.title) ? " (metric)" : "");
+
 function heading(column) {
   const attributes = { scope: "col", class: "is-" + column.kind, "data-key": column.key };
-  if (!column.value) return el("th", attributes, column.title);
+  if (!column.value) return el("th", attributes, titleOf(column));
   const isSorted = view.sort.replace(/^-/, "") === column.key, down = view.sort.startsWith("-");
   if (isSorted) attributes["aria-sort"] = down ? "descending" : "ascending";
   const arrow = isSorted ? (down ? " \u2193" : " \u2191") : "";
@@ -50,7 +53,7 @@ function heading(column) {
       drawTable(column.key);
       writeView();
     },
-  }, column.title + arrow));
+  }, titleOf(column) + arrow));
 }
 
 function appendRow(body, row, of, drawings) {
@@ -228,15 +231,17 @@ function csvCell(value) {
 }
 
 function tableAsCsv() {
-  const of = shownColumns().filter((column) => column.value);
+  // a group has no rank, and no mean of the values that a parameter was set to
+  const of = shownColumns().filter((column) => column.value && !(list.groups && column.key === "rank"));
+  const isAveraged = (column) => column.kind === "num" && column.of !== "Parameters";
   const value = (column, row) => (column.key === "flow" ? page.flows[row.flow].id : column.value(row));
   let rows;
   if (list.groups) {
-    rows = [["rows", ...of.flatMap((c) => (c.kind === "num" ? [c.title, c.title + " deviation", c.title + " n"] : [c.title]))]];
+    rows = [["rows", ...of.flatMap((c) => (isAveraged(c) ? [c.title, c.title + " deviation", c.title + " n"] : [c.title]))]];
     for (const group of list.groups) {
       rows.push([group.rows.length, ...of.flatMap((column) => {
         const found = ofGroup(column, group.rows);
-        return column.kind === "num" ? [found.value, found.spread, found.n] : [found.text];
+        return isAveraged(column) ? [found.value, found.spread, found.n] : [found.text];
       })]);
     }
   } else rows = [of.map((column) => column.title), ...list.rows.map((row) => of.map((column) => value(column, row)))];

@@ -53,7 +53,7 @@ def show(page: Page) -> Rows:
     metrics = _metrics(page)
     parameters = page.parameters[:MAX_PARAMETERS]
     columns = [Column("Flow", is_number=False)] if len(page.flows) > 1 else []
-    columns += [Column(name, is_number=True) for name in metrics]
+    columns += [Column(_title(name, page), is_number=True) for name in metrics]
     columns += [Column(name, _are_numbers(page, name)) for name in parameters]
     columns += [Column("Took (s)", is_number=True), Column("Failure", is_number=False)]
     return Rows(
@@ -78,8 +78,17 @@ def _plain(
     cells = [page.flows[row.flow].label] if len(page.flows) > 1 else []
     cells += [_number(expect.named(row.measures, name)) for name in metrics]
     cells += [shown(row.parameters.get(name)) for name in parameters]
-    cells += ["" if row.duration_s is None else f"{row.duration_s:.0f}", row.failure_class]
+    cells += ["" if row.duration_s is None else _seconds(row.duration_s), row.failure_class]
     return PlainRow(row.run_id, row.state, row.rank, tuple(cells))
+
+
+def _title(metric: str, page: Page) -> str:
+    """The title of a metric's column, which tells it from a parameter's."""
+    return f"{metric} (metric)" if metric in page.parameters else metric
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{duration_s:.0f}" if duration_s >= 10 else f"{duration_s:.2g}"
 
 
 def _are_numbers(page: Page, name: str) -> bool:

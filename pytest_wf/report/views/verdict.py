@@ -38,7 +38,7 @@ class Best:
 
     run_id: str
     value: str
-    #: The rule that it is best by, such as 'lowest val_loss'.
+    #: The rule that it is best by, such as 'lowest final val_loss'.
     words: str
     guessed: bool
     #: The number of rows that are equally good.

@@ -49,7 +49,8 @@ def best_of(flow: Any) -> Best:
 
 def test_the_best_row_has_what_tells_it_from_others(flow_against: Callable[..., Any]) -> None:
     best = best_of(flow_against({}))
-    assert (best.run_id, best.words, best.value, best.guessed) == ("b", "lowest loss", "1.5", True)
+    assert (best.run_id, best.words, best.value) == ("b", "lowest final loss", "1.5")
+    assert best.guessed
     # the seed is no setting
     assert best.parameters == (("lr", "0.0006"), ("depth", "7"))
     assert (best.ties, best.differences) == (0, ())
