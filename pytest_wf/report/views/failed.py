@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_wf.court.explanations import ROWS
+from pytest_wf.project.parameters import shown
 from pytest_wf.report.build import Page
 from pytest_wf.report.view import PageView
 from pytest_wf.wire.states import ROW_FAILED
+
+MAX_PARAMETERS = 12
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,9 @@ class FailedRow:
     label: str
     run_id: str
     state: str
+    #: Its parameters that other rows do not have, at most `MAX_PARAMETERS`: pairs of a name and a
+    #: value.
+    parameters: tuple[tuple[str, str], ...]
     failure_class: str
     reason: str
     #: What to do about it; empty if that is not known.
@@ -28,11 +34,13 @@ class FailedRow:
 
 def show(page: Page) -> list[FailedRow]:
     """The failed rows, in the order of the table."""
+    names = page.parameters[:MAX_PARAMETERS]
     return [
         FailedRow(
             page.flows[row.flow].label,
             row.run_id,
             row.state,
+            tuple((name, shown(row.parameters[name])) for name in names if name in row.parameters),
             row.failure_class,
             row.reason,
             ROWS[row.failure_class].remedy if row.failure_class in ROWS else "",
