@@ -1,6 +1,7 @@
 """Tests on every Python that is supported and installed: `nox`, or `nox -s tests-3.13`.
 
-An interpreter that is not on this machine is skipped and named. `uv python install 3.13` gets one.
+Paths behind `--` are run in place of all tests. An interpreter that is not on this machine is
+skipped and named; `uv python install 3.13` gets one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ def tests(session: nox.Session) -> None:
     """What depends on the Python: everything but tests that take torch, a browser or minutes."""
     session.install("-e", ".[test]")
     session.run(
-        *("python", "-m", "pytest", "-c", "tests/pytest.toml", "--rootdir=.", "tests"),
+        *("python", "-m", "pytest", "-c", "tests/pytest.toml", "--rootdir=."),
+        *(session.posargs or ["tests"]),
         *("--ignore=tests/bench", "-m", "not (torch or trainers or browser or slow or long)"),
         *("-n", "2", "--dist", "worksteal"),
-        *session.posargs,
     )

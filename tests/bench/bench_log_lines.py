@@ -16,7 +16,7 @@ import pytest
 
 from pytest_wf.agent.run.log_pump import PIECE_BYTES
 from pytest_wf.agent.run.metrics.log.lines import LogLines
-from pytest_wf.agent.run.metrics.log.names import is_measured
+from pytest_wf.agent.run.metrics.log.metric_names import is_measured
 from pytest_wf.agent.run.metrics.reader import Run
 from tests.support.bench.cpu import Group
 from tests.support.bench.figures import Figures, alternate, quantities

@@ -19,8 +19,8 @@ from pytest_wf.fetch.announced_files import announced_runs
 from pytest_wf.fetch.fetch import FetchOptions, RunFetched, fetch_runs
 from pytest_wf.fetch.local_copies import LocalCopies
 from pytest_wf.fetch.local_runs import is_foreign, is_ours, verified_runs
-from pytest_wf.flow.operations.deletion import runs_on
 from pytest_wf.flow.operations.sweep import status_in, status_of
+from pytest_wf.flow.operations.unfetched import runs_on
 from pytest_wf.flow.results import ArtifactNote, Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Project

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pytest_wf.evidence.fetch_record import size_text
 from pytest_wf.fetch.announced_files import hostile
 from pytest_wf.fetch.superseded import Copy, remove, superseded
-from pytest_wf.flow.operations.deletion import losses
+from pytest_wf.flow.operations.unfetched import losses
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.project.project import Project

@@ -14,7 +14,7 @@ from pytest_wf.config import dotenv
 from pytest_wf.config.keys import TARGET
 from pytest_wf.errors import OperationFailed, TransportError, Unreachable
 from pytest_wf.flow.consent import require_consent
-from pytest_wf.flow.operations import deletion
+from pytest_wf.flow.operations import unfetched
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.awake_clock import awake_s
@@ -220,7 +220,7 @@ def _refuse_unfetched(project: Project, renter: Renter, pod: Pod) -> None:
     target = Target(renter.name, pod.id)
     session = PodSession(project, renter, target, flow_id="", write_nothing=True)
     try:
-        deletion.refuse(pod.name, deletion.losses(session))
+        unfetched.refuse(pod.name, unfetched.losses(session))
     except (TransportError, OperationFailed) as e:
         if isinstance(e, OperationFailed) and e.kind == "unfetched":
             raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_wf.agent.setup.same_code import ReadHere
-from pytest_wf.flow.operations.deletion import runs_on
 from pytest_wf.flow.operations.git_bundle import is_same_code, read_here
+from pytest_wf.flow.operations.unfetched import runs_on
 from pytest_wf.flow.readiness.commit_checks import known_commit
 from pytest_wf.flow.session import PodSession
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_wf.flow.operations import rented_pods
-from pytest_wf.flow.operations.deletion import losses, refuse
+from pytest_wf.flow.operations.unfetched import losses, refuse
 from pytest_wf.flow.results import Result
 from pytest_wf.flow.session import PodSession
 from pytest_wf.pods.base import is_renter

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_wf.agent.run.metrics.log.form import Count
 from pytest_wf.agent.run.metrics.log.grammar import read_line
 from pytest_wf.agent.run.metrics.log.lines import LogLines
-from pytest_wf.agent.run.metrics.log.names import is_measured
+from pytest_wf.agent.run.metrics.log.metric_names import is_measured
 from pytest_wf.agent.run.metrics.numbers import number
 from pytest_wf.agent.run.metrics.reader import Run
 

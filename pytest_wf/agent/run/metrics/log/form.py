@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from pytest_wf.agent.run.metrics.log.names import is_measured, is_split, metric_name
+from pytest_wf.agent.run.metrics.log.metric_names import is_measured, is_split, metric_name
 from pytest_wf.agent.run.metrics.numbers import number
 
 #: A larger number is not a step.

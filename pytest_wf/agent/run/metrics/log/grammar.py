@@ -29,7 +29,7 @@ from pytest_wf.agent.run.metrics.log.form import (
     LogLine,
     Span,
 )
-from pytest_wf.agent.run.metrics.log.names import (
+from pytest_wf.agent.run.metrics.log.metric_names import (
     MEASURED_WORDS,
     is_measured,
     is_ordinary,

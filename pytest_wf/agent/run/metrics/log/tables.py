@@ -15,7 +15,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from pytest_wf.agent.run.metrics.log.form import Count, LogLine, Span, as_count, read_value
-from pytest_wf.agent.run.metrics.log.names import is_measured, metric_name
+from pytest_wf.agent.run.metrics.log.metric_names import is_measured, metric_name
 
 _MOST_CELLS = 64
 _BARS = "|\u2502\u2503\u2551"
