@@ -306,6 +306,13 @@ def test_paper_has_light_colours_all_rows_and_all_parts(
     assert len(runs_in(page)) == 60
     assert not page.evaluate("theme.isDark()")
     assert page.locator("#scatters figure").count() == 2
+    drawn = page.locator("#chart canvas, #scatters canvas").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect().right)"
+    )
+    main = page.locator("main").bounding_box()
+    assert main is not None
+    assert drawn
+    assert max(drawn) - main["x"] <= 940
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert len(runs_in(page)) == 50
     assert page.evaluate("theme.isDark()")

@@ -122,11 +122,13 @@ addEventListener("resize", later(() => {
   again();
 }, 150));
 
-// in print: light colours, more rows than a page of the table, and all parts
-addEventListener("beforeprint", () => {
-  pageRows = PRINTED_ROWS;
-  theme.print(true);
+// in print: light colours, the width of paper, more rows than a page of the table, and all parts
+function printing(begins) {
+  pageRows = begins ? PRINTED_ROWS : PAGE_ROWS;
+  theme.print(begins);
+  document.documentElement.classList.toggle("on-paper", begins);
   again();
-  if (byId("scatters")) drawParameters();
-});
-addEventListener("afterprint", () => { pageRows = PAGE_ROWS; theme.print(false); again(); });
+  if (begins && byId("scatters")) drawParameters();
+}
+addEventListener("beforeprint", () => printing(true));
+addEventListener("afterprint", () => printing(false));
