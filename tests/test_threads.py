@@ -75,8 +75,17 @@ def test_a_pool_in_an_interrupted_thread_ends_with_what_it_had_begun() -> None:
     until(lambda: not one.is_alive(), "the thread has ended")
 
 
-def test_a_thread_that_has_ended_is_not_interrupted() -> None:
-    one = in_thread(lambda: None)
+def test_a_thread_that_has_ended_or_not_begun_is_not_interrupted_nor_one_with_its_id() -> None:
+    one, go, done = in_thread(lambda: None), threading.Event(), list[str]()
     one.join()
+
+    def waits() -> None:
+        go.wait()
+        done.append("done")
+
+    other = in_thread(waits)  # it usually has the id of the one that has ended
     threads.interrupt(one)
     threads.interrupt(threading.Thread())
+    go.set()
+    other.join()
+    assert done == ["done"]
